@@ -1,0 +1,58 @@
+# Two commands lead: `make demo` and `make test`. Both install what they need first (deploy/setup.sh; as root on a fresh
+# Debian 12), and find nothing to do the second time.
+
+PYTHON := .venv/bin/python
+KERNEL ?= 6.1
+C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c)
+
+.PHONY: help demo test test-fast vm bench bench-fast lint format setup clean
+
+help:
+	@echo 'make demo               traces of an uninstrumented chain of programs, in a throw-away guest'
+	@echo 'make test               everything: lint, types, unit, replay, receivers, guests with kernels 6.1 and 6.12'
+	@echo 'make test-fast          without guests and receivers'
+	@echo 'make vm KERNEL=6.12     the scenarios in one guest; K=expression selects some'
+	@echo 'make bench              speed natively, cost in a guest that counts instructions'
+	@echo 'make bench-fast         only what is measured natively'
+	@echo 'make lint format clean'
+
+demo:
+	@deploy/setup.sh demo
+	@$(PYTHON) -m demo --kernel $(KERNEL)
+
+test: setup lint
+	$(PYTHON) -m pytest -m 'not vm and not receiver and not bench'
+	$(PYTHON) -m pytest -m receiver
+	$(PYTHON) -m pytest -m vm -v
+
+test-fast: setup
+	$(PYTHON) -m pytest -m 'not vm and not receiver and not bench'
+
+vm: setup
+	ZEROSPAN_KERNELS=$(KERNEL) $(PYTHON) -m pytest -m vm -v tests/vm $(if $(K),-k '$(K)')
+
+bench: bench-fast
+	$(PYTHON) -m bench.vm
+
+bench-fast: setup
+	$(PYTHON) -m bench
+
+lint: setup
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-logo
+	clang-format --dry-run --Werror $(C_FILES)
+
+format: setup
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+	clang-format -i $(C_FILES)
+
+setup:
+	@deploy/setup.sh test
+
+clean:
+	rm -rf .venv .venv-receivers .cache build dist *.egg-info
+	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What can be read from executables and libraries on disk."""

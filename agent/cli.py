@@ -1,0 +1,238 @@
+"""The command `zerospan`. An AgentError becomes one sentence and an exit code.
+
+    0  done
+    1  this kernel or machine cannot do it
+    2  a flag, variable, file or URL is wrong
+    3  a recording cannot be read or written
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from agent import __version__, check
+from agent.config import Config, load
+from agent.counters import Ledger
+from agent.daemon import (
+    Daemon,
+    discovery_of,
+    kernel_settings,
+    pid_max,
+    print_ledger,
+    require_root,
+)
+from agent.errors import AgentError, ConfigError, RecordingError
+from agent.export.batch import Exports
+from agent.export.endpoint import open_exporters
+from agent.export.settings import settings_from
+from agent.kernel.recording import DEFAULT_MAX_BYTES, Recorder
+from agent.processes.listing import rows
+from agent.replay import replay
+from agent.traces.sampler import sampler
+
+KERNEL_EXIT: Final = 1
+CONFIG_EXIT: Final = 2
+RECORDING_EXIT: Final = 3
+MIB: Final = 1024 * 1024
+
+Command = Callable[..., Any]
+
+
+def main() -> NoReturn:
+    """Run the command line; ends the process."""
+    try:
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except RecordingError as error:
+        _fail(error, RECORDING_EXIT)
+    except ConfigError as error:
+        _fail(error, CONFIG_EXIT)
+    except AgentError as error:
+        _fail(error, KERNEL_EXIT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(KERNEL_EXIT)
+    sys.exit(0)
+
+
+def _fail(error: AgentError, code: int) -> NoReturn:
+    click.echo(f"zerospan: {error}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="zerospan")
+def commands() -> None:
+    """Traces programs that nobody instrumented.
+
+    BPF programs watch the sockets of this host; what they see of HTTP becomes OpenTelemetry spans, joined into traces
+    and sent to any collector. Nothing is injected into the traced programs.
+
+    Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording is unusable.
+    """
+
+
+def _selection(command: Command) -> Command:
+    """The flags that say what is traced."""
+    for verb, prefix in (("Trace only", ""), ("Do not trace", "exclude-")):
+        for kind, of, example in (
+            ("pid", int, "this process and its children of the same program"),
+            ("exe", str, "programs whose path or file name fits this glob"),
+            ("port", int, "processes that listen on this TCP port"),
+            ("container", str, "the container of this name or id"),
+        ):
+            command = click.option(
+                f"--{prefix}{kind}",
+                f"{prefix.replace('-', '_')}{kind}",
+                type=of,
+                multiple=True,
+                help=f"{verb} {example}. Repeatable.",
+            )(command)
+    return command
+
+
+def _settings(command: Command) -> Command:
+    """The flags that `run` and `record` share."""
+    for option in (
+        click.option("--config", "path", type=click.Path(path_type=Path), help="YAML file of settings."),
+        click.option("--trace-instrumented", is_flag=True, default=None, help="Trace processes that export OpenTelemetry themselves, too."),
+        click.option("--ring-kb", type=int, help="Size of the ring buffer in KiB, a power of two [8192]."),
+        click.option("--kprobes", is_flag=True, default=None, help="Use kprobes even where cheaper hooks work."),
+        click.option("--log-level", help="debug, info, warning or error [info]."),
+    ):
+        command = option(command)
+    return _selection(command)
+
+
+@commands.command()
+@_settings
+@click.option("--export", multiple=True, metavar="URL", help="otlp+grpc://HOST:PORT, otlp+http://HOST:PORT, otlp+grpcs:, otlp+https:, file:PATH or console. Repeatable. Without it the OTEL_EXPORTER_OTLP_ variables rule; without those, console.")  # fmt: skip
+@click.option("--sampler", help="As OTEL_TRACES_SAMPLER [parentbased_always_on].")
+@click.option("--sampler-arg", help="As OTEL_TRACES_SAMPLER_ARG: the ratio.")
+def run(**flags: Any) -> None:
+    """Trace this host until SIGTERM or Ctrl-C, then print the ledger as the last line on stderr."""
+    config = _config(flags)
+    export = settings_from(os.environ, config.export)
+    sampler(config.sampler, config.sampler_arg)
+    require_root()
+    daemon = Daemon(config, export)
+    try:
+        daemon.run()
+    finally:
+        print_ledger(daemon.ledger)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_settings
+@click.option("--max-mb", type=click.IntRange(1, 65536), default=DEFAULT_MAX_BYTES // MIB, show_default=True, help="Stop when the file has this size.")  # fmt: skip
+def record(file: Path, max_mb: int, **flags: Any) -> None:
+    """Write the kernel's raw records to FILE until SIGTERM or Ctrl-C.
+
+    The file holds captured traffic: only its owner can read it.
+    """
+    config = _config(flags)
+    require_root()
+    daemon = Daemon(
+        config,
+        [],
+        recorder=lambda header: Recorder(file, header=header, max_bytes=max_mb * MIB),
+    )
+    try:
+        daemon.run()
+    finally:
+        print_ledger(daemon.ledger)
+
+
+@commands.command(name="replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--export", multiple=True, metavar="URL", help="As in `zerospan run`.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the ids.")
+def replay_command(file: Path, export: tuple[str, ...], seed: int) -> None:
+    """Run a recording through the pipeline. The same file and seed give the same spans."""
+    ledger = Ledger()
+    exports = Exports(open_exporters(settings_from(os.environ, export)), deliveries=ledger.exporters)
+    try:
+        replay(file, emit=exports.emit, ledger=ledger, seed=seed)
+    finally:
+        exports.close(60.0)
+        print_ledger(ledger)
+
+
+@commands.command(name="check")
+@_settings
+def check_command(**flags: Any) -> None:
+    """Say whether `zerospan run` would work here, what it would attach, and what that can do."""
+    config = _config(flags)
+    is_possible = True
+    for finding in check.findings(kernel_settings(config, pid_max()), force_kprobes=config.kprobes):
+        mark = "ok " if finding.is_fine else "NO "
+        click.echo(f"{mark} {finding.subject}: {finding.state}")
+        if not finding.is_fine:
+            if finding.advice:
+                click.echo(f"      -> {finding.advice}")
+            is_possible = is_possible and not finding.is_fatal
+    click.echo("zerospan run will work here." if is_possible else "zerospan run will NOT work here.")
+    if not is_possible:
+        sys.exit(KERNEL_EXIT)
+
+
+@commands.command()
+@_settings
+def ps(**flags: Any) -> None:
+    """List the processes with sockets: who they are, whether they are traced and why, what stays unseen."""
+    from rich.console import Console  # noqa: PLC0415  (10 MB that the daemon does not need)
+    from rich.table import Table  # noqa: PLC0415
+
+    config = _config(flags)
+    discovery = discovery_of(config, settings_from(os.environ, config.export), lambda pid, verdict: None)
+    discovery.scan()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("PID", "SERVICE", "RUNTIME", "PORTS", "TRACED", "WHY", "CANNOT SEE"):
+        table.add_column(heading, overflow="fold")
+    for row in rows(discovery):
+        table.add_row(
+            str(row.pid),
+            row.service,
+            row.runtime,
+            " ".join(map(str, row.ports)),
+            "yes" if row.is_traced else "no",
+            row.why,
+            "; ".join(row.cannot_see),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
+    console.print(table)
+
+
+def _config(flags: dict[str, Any]) -> Config:
+    """Settings from flags, environment and file; sets up logging."""
+    path = flags.pop("path", None)
+    given: dict[str, Any] = {"select": {}, "exclude": {}}
+    for name, value in flags.items():
+        if value is None or value == ():
+            continue
+        place, kind = ("exclude", name.removeprefix("exclude_")) if name.startswith("exclude_") else ("select", name)
+        if kind in ("pid", "exe", "port", "container"):
+            given[place][kind] = list(value)
+        else:
+            given[name] = list(value) if isinstance(value, tuple) else value
+    config = load(flags=given, environment=os.environ, path=path)
+    logging.basicConfig(
+        level=config.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.Formatter.converter = time.gmtime
+    return config

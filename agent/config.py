@@ -1,0 +1,145 @@
+"""Every setting. The command line rules over the environment, that over the configuration file, that over the default.
+
+The file is YAML with the names below, nested by a dot (`select.port`). The standard OpenTelemetry variables keep their
+names: those of exporters are read by `export/settings.py`, the others are in ENVIRONMENT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from agent.errors import ConfigError
+
+ENVIRONMENT: Final = {
+    "OTEL_TRACES_SAMPLER": "sampler",
+    "OTEL_TRACES_SAMPLER_ARG": "sampler_arg",
+    "OTEL_RESOURCE_ATTRIBUTES": "resource_attributes",
+    "ZEROSPAN_LOG_LEVEL": "log_level",
+    "ZEROSPAN_RING_KB": "ring_kb",
+}
+"""Variable → setting."""
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Which processes; each list is one of alternatives."""
+
+    pid: tuple[int, ...] = ()
+    exe: tuple[str, ...] = ()
+    """Globs of executable paths."""
+    port: tuple[int, ...] = ()
+    """Processes that listen on it."""
+    container: tuple[str, ...] = ()
+    """Beginning of a container's id, or its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings with their defaults."""
+
+    select: Select = field(default_factory=Select)
+    """What to trace; empty: everything but what is excluded."""
+    exclude: Select = field(default_factory=Select)
+    """What not to trace; rules over `select`."""
+    export: tuple[str, ...] = ()
+    """Destinations; empty: as the OTEL_ variables say, else console."""
+    trace_instrumented: bool = False
+    """Trace processes that export OpenTelemetry themselves, too."""
+    sampler: str = "parentbased_always_on"
+    sampler_arg: str = ""
+    resource_attributes: str = ""
+    """Attributes for all resources, as OTEL_RESOURCE_ATTRIBUTES writes them."""
+    ring_kb: int = 8192
+    """The ring buffer: half a second of 20 000 exchanges/s."""
+    max_connections: int = 32768
+    """Sockets that the kernel side follows at once."""
+    capture_request_bytes: int = 4096
+    """Captured of what goes toward a server, per turn. Grows by itself for longer heads."""
+    capture_response_bytes: int = 1024
+    """Captured of what comes from a server, per turn."""
+    shutdown_s: float = 1.5
+    """What exporters get to deliver the rest at the end."""
+    kprobes: bool = False
+    """Use kprobes even where the kernel has trampolines."""
+    log_level: str = "INFO"
+
+
+def load(
+    *, flags: Mapping[str, Any], environment: Mapping[str, str], path: Path | None = None
+) -> Config:
+    """Put the settings together. `flags` and the file use the names of `Config`; raises ConfigError."""
+    merged = _from_file(path) if path is not None else {}
+    for variable, name in ENVIRONMENT.items():
+        if environment.get(variable):
+            merged[name] = environment[variable]
+    for name, value in flags.items():
+        if name in ("select", "exclude"):
+            merged[name] = {**(merged.get(name) or {}), **value}
+        else:
+            merged[name] = value
+    try:
+        config = msgspec.convert(merged, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_readable(str(error))) from error
+    _check(config)
+    return config
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    try:
+        table = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    known = {setting.name for setting in fields(Config)}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path} must hold settings as `name: value`")
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(f"{path}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
+        if name in ("select", "exclude") and isinstance(value, dict):
+            kinds = {setting.name for setting in fields(Select)}
+            for kind in value.keys() - kinds:
+                raise ConfigError(f"{path}: {name} has no {kind!r}; it has {', '.join(sorted(kinds))}")
+    return table
+
+
+def _readable(message: str) -> str:
+    """msgspec's words with the setting first: "Expected `int`, got `str` - at `$.ring_kb`"."""
+    found = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
+    return f"setting {found.group(2)}: {found.group(1)}" if found else message
+
+
+def _check(config: Config) -> None:
+    ring = config.ring_kb
+    if not 64 <= ring <= 1 << 20 or ring & (ring - 1):
+        raise ConfigError(f"setting ring_kb: {ring} is not a power of two from 64 to 1048576")
+    if not 16 <= config.max_connections <= 1 << 20:
+        raise ConfigError(f"setting max_connections: {config.max_connections} is not from 16 to 1048576")
+    for name in ("capture_request_bytes", "capture_response_bytes"):
+        value = getattr(config, name)
+        if not 128 <= value <= 65536:
+            raise ConfigError(f"setting {name}: {value} is not from 128 to 65536")
+    if not 0 <= config.shutdown_s <= 60:
+        raise ConfigError(f"setting shutdown_s: {config.shutdown_s} is not from 0 to 60")
+    if config.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ConfigError(f"setting log_level: {config.log_level!r} is none of debug, info, warning, error")
+    for select in (config.select, config.exclude):
+        for port in select.port:
+            if not 0 < port < 65536:
+                raise ConfigError(f"port {port} is not from 1 to 65535")
+        for pid in select.pid:
+            if pid <= 0:
+                raise ConfigError(f"pid {pid} is not positive")

@@ -1,0 +1,105 @@
+"""The ledger: every item that was captured is accounted for, at every stage (docs/ledger.md).
+
+    records      what the kernel side wrote or could not write
+    exchanges    captured = spans + lost + unparsed + filtered
+    spans        built = sampled_out + emitted
+    exporters    each: emitted = exported + dropped
+
+A cause is a short word of few values. Whoever loses something counts it here, where it happens.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of the spans that one exporter was given."""
+
+    emitted: int = 0
+    exported: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def pending(self) -> int:
+        """Spans that are still queued or under way."""
+        return self.emitted - self.exported - self.dropped.total()
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The agent's own numbers. Only the main loop writes it, but for `exporters`, which the workers write."""
+
+    records_read: int = 0
+    records_lost: Counter[str] = field(default_factory=Counter)
+    """Events that the kernel side could not hand over, by cause."""
+    kernel: dict[str, int] = field(default_factory=dict)
+    """What the kernel side counted besides: submitted, bulk_calls, …"""
+    records_ignored: Counter[str] = field(default_factory=Counter)
+    """Records of connections that are not followed (any more), by cause."""
+
+    captured: int = 0
+    """Exchanges of which anything was seen, or whose loss is known."""
+    built: int = 0
+    """Spans made of them."""
+    lost: Counter[str] = field(default_factory=Counter)
+    unparsed: Counter[str] = field(default_factory=Counter)
+    filtered: Counter[str] = field(default_factory=Counter)
+
+    sampled_out: int = 0
+    emitted: int = 0
+    """Spans handed to the exporters."""
+    exporters: dict[str, Delivery] = field(default_factory=dict)
+
+    connections: Counter[str] = field(default_factory=Counter)
+    """opened, closed, muted_<cause>, evicted, gap."""
+    parents: Counter[str] = field(default_factory=Counter)
+    """Spans by the rule that found their parent."""
+
+    def is_balanced(self) -> bool:
+        """Whether nothing is missing between the stages."""
+        lost = self.lost.total() + self.unparsed.total() + self.filtered.total()
+        return (
+            self.captured == self.built + lost
+            and self.built == self.sampled_out + self.emitted
+            and all(
+                delivery.emitted == self.emitted and delivery.pending == 0
+                for delivery in self.exporters.values()
+            )
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The form that is printed at exit; the keys are described in docs/ledger.md."""
+        return {
+            "records": {
+                "read": self.records_read,
+                "lost": dict(self.records_lost),
+                "ignored": dict(self.records_ignored),
+                **self.kernel,
+            },
+            "exchanges": {
+                "captured": self.captured,
+                "spans": self.built,
+                "lost": dict(self.lost),
+                "unparsed": dict(self.unparsed),
+                "filtered": dict(self.filtered),
+            },
+            "spans": {
+                "built": self.built,
+                "sampled_out": self.sampled_out,
+                "emitted": self.emitted,
+                "parents": dict(self.parents),
+            },
+            "exporters": {
+                name: {
+                    "emitted": delivery.emitted,
+                    "exported": delivery.exported,
+                    "dropped": dict(delivery.dropped),
+                }
+                for name, delivery in self.exporters.items()
+            },
+            "connections": dict(self.connections),
+            "balanced": self.is_balanced(),
+        }

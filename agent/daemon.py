@@ -1,0 +1,353 @@
+"""The live run: loads the programs, drains the ring, keeps house, and ends in order.
+
+    once    exporters, processes, programs; then `ready:` on stderr
+    loop    wait, drain, settle; every second: flush, numbers, what moves without events
+    end     detach, drain what is left, tell what is under way, deliver, print the ledger
+
+The ring is drained on a timer: twenty times a second while there is traffic, ten times while there is none; the kernel
+side wakes the loop before the buffer is full and for decisions that cannot wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from agent import __version__
+from agent.clock import unix_offset_ns
+from agent.config import Config, Select
+from agent.counters import Ledger
+from agent.errors import KernelError
+from agent.export.batch import Exports
+from agent.export.endpoint import open_exporters
+from agent.export.settings import ExportSettings, Otlp
+from agent.kernel.layout import structs
+from agent.kernel.loader import Loader, plan
+from agent.kernel.recording import Recorder
+from agent.kernel.side import KernelSide, Watches
+from agent.pipeline import KIND_PROCESS, Pipeline
+from agent.processes.discovery import Discovery
+from agent.processes.host import read_host
+from agent.processes.proc import Proc
+from agent.processes.process import Inspector
+from agent.processes.resource import Identity, agent_attributes
+from agent.processes.selection import Selection, Selectors, Verdict
+from agent.spans.span import Resource
+from agent.traces.context import Ids
+from agent.traces.sampler import sampler
+
+logger = logging.getLogger(__name__)
+
+BUSY_S: Final = 0.05
+IDLE_S: Final = 0.1
+"""How long a record may lie in the ring: the delay of a span, which nobody feels."""
+CHORES_S: Final = 1.0
+PROGRESS_S: Final = 0.2
+"""How often connections are asked for progress whose bytes make no events."""
+WATCHES_PER_SLOT: Final = 64
+
+_HEADER: Final = structs("events.h")["event_header"]
+
+
+class Daemon:
+    """One run of `zerospan run` or `zerospan record`."""
+
+    def __init__(
+        self,
+        config: Config,
+        export: list[ExportSettings],
+        *,
+        recorder: Callable[[Mapping[str, Any]], Recorder] | None = None,
+    ) -> None:
+        self.ledger = Ledger()
+        self._config = config
+        self._stopping = False
+        offset = unix_offset_ns()
+        self._recorder = recorder({"unix_offset_ns": offset}) if recorder is not None else None
+        self._exports = Exports(
+            open_exporters(export) if self._recorder is None else [],
+            deliveries=self.ledger.exporters,
+        )
+        self._watches: Watches | None = None
+        self._early: dict[int, Verdict] = {}
+        """Decisions made before there was a kernel side to tell."""
+        self.discovery = discovery_of(config, export, self._decide)
+        self._side: KernelSide | None = None
+        self._pipeline = Pipeline(
+            processes=self,
+            kernel=self,
+            ledger=self.ledger,
+            emit=self._exports.emit,
+            sampler=sampler(config.sampler, config.sampler_arg),
+            ids=Ids(random.SystemRandom().randbytes),
+            unix_offset_ns=offset,
+        )
+        self._known: dict[int, Resource] = {}
+        """Processes that the recording has been told of."""
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises a KernelError if this machine cannot do it."""
+        started = time.monotonic()
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            with self._loaded() as side:
+                self._side = side
+                took = time.monotonic() - started
+                print(  # noqa: T201  (the line that scripts wait for)
+                    f"ready: {side.attached.programs} programs attached in {took:.1f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                notify_service_manager("READY=1")
+                self._loop(side)
+                notify_service_manager("STOPPING=1")
+                side.detach()
+                self._drain(side)
+                self._collect(side)
+                self._pipeline.finish(time.monotonic_ns())
+        finally:
+            self._exports.close(self._config.shutdown_s)
+            if self._recorder is not None:
+                self._recorder.close()
+
+    # The loop.
+
+    def _loop(self, side: KernelSide) -> None:
+        next_chores = next_progress = time.monotonic()
+        timeout = IDLE_S
+        while not self._stopping:
+            side.wait(timeout)
+            timeout = BUSY_S if self._drain(side) else IDLE_S
+            now = time.monotonic()
+            if now >= next_progress:
+                next_progress = now + PROGRESS_S
+                waiting = [c.socket for c in self._pipeline.connections.waiting()]
+                self._replay(side.progress(waiting))
+            self._pipeline.now_ns = time.monotonic_ns()
+            self._pipeline.settle()
+            if now >= next_chores:
+                next_chores = now + CHORES_S
+                self._exports.flush()
+                self._collect(side)
+
+    def _drain(self, side: KernelSide) -> int:
+        return side.drain(self._take if self._recorder is not None else self._pipeline.take)
+
+    def _take(self, data: memoryview, at: int, end: int) -> None:
+        """A record while recording: written down, too."""
+        recorder = self._recorder
+        assert recorder is not None
+        record = bytes(data[at:end])
+        tgid = _HEADER.unpack(record)["tgid"]
+        found = self.identify(tgid)
+        if found is not None and self._known.get(tgid) is not found[0]:
+            self._known[tgid] = found[0]
+            facts = json.dumps(process_facts(*found)).encode()
+            recorder.write(_HEADER.pack(kind=KIND_PROCESS, tgid=tgid) + facts)
+        recorder.write(record)
+        self._pipeline.take(data, at, end)
+
+    def _replay(self, records: Iterator[bytes] | list[bytes]) -> None:
+        """Records that did not come through the ring."""
+        records = list(records)
+        if self._recorder is not None:
+            for record in records:
+                self._recorder.write(record)
+        self._pipeline.replay(records)
+
+    def _collect(self, side: KernelSide) -> None:
+        """The kernel side's numbers, and the ends that it could not tell."""
+        counters = side.counters()
+        before = self.ledger.records_lost["ring_full_close"]
+        for name, value in counters.items():
+            if name.startswith("lost_"):
+                self.ledger.records_lost[name.removeprefix("lost_")] = value
+        self.ledger.kernel = {k: v for k, v in counters.items() if not k.startswith("lost_")}
+        if counters["lost_ring_full_close"] > before:
+            self._replay(side.collect_closed())
+        if self._recorder is not None and self._recorder.is_full:
+            logger.warning("the recording has reached its size; stopping")
+            self._stopping = True
+
+    # What the pipeline asks of the kernel side and of the processes.
+
+    def mute(self, socket: int) -> None:
+        """Tell no more of a socket."""
+        if self._side is not None:
+            self._side.mute(socket)
+
+    def set_budget(self, socket: int, direction: int, size: int) -> None:
+        """Capture more of a socket."""
+        if self._side is not None:
+            self._side.set_budget(socket, direction, size)
+
+    def identify(self, tgid: int) -> tuple[Resource, Any] | None:
+        """Who that is; None if it is not traced."""
+        process = self.discovery.process(tgid)
+        return (process.resource, process.runtime) if process.is_traced else None
+
+    def forked(self, parent: int, child: int, time_ns: int) -> None:
+        """A process was made."""
+        self.discovery.forked(parent, child, time_ns=time_ns)
+
+    def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
+        """A process became another program."""
+        self.discovery.executed(pid, comm, arguments, time_ns=time_ns)
+
+    def exited(self, pid: int) -> None:
+        """A process ended."""
+        self.discovery.exited(pid)
+
+    def listening(self, pid: int, port: int) -> None:
+        """A process began to listen."""
+        self.discovery.listening(pid, port)
+
+    def exports_itself(self, pid: int) -> None:
+        """A process was seen to send spans of its own."""
+        self.discovery.exports_itself(pid, "it sends OTLP")
+
+    def recorded(self, pid: int, facts: dict[str, Any]) -> None:
+        """Only recordings tell this."""
+
+    def _decide(self, pid: int, verdict: Verdict) -> None:
+        if self._watches is None:
+            self._early[pid] = verdict
+            return
+        self._watches.set(pid, verdict)
+        if verdict is Verdict.EXCLUDE:
+            self._pipeline.connections.exclude(pid)
+
+    @contextlib.contextmanager
+    def _loaded(self) -> Iterator[KernelSide]:
+        """The programs, while they are attached."""
+        config = self._config
+        pids = pid_max()
+        loader = Loader()
+        try:
+            loading = plan(kernel_settings(config, pids), force_kprobes=config.kprobes)
+            loader.start(loading)
+            # The compiler is at work meanwhile.
+            self.discovery.scan()
+
+            def prepare(maps: Mapping[str, int]) -> None:
+                self._watches = Watches(maps["watches"], pids)
+                for pid, verdict in self._early.items():
+                    self._watches.set(pid, verdict)
+                self._watches.set(os.getpid(), Verdict.EXCLUDE)
+                self._watches.set(loader.pid, Verdict.EXCLUDE)
+
+            attached = loader.finish(prepare)
+        finally:
+            loader.close()
+        for hook, why in attached.failed.items():
+            logger.warning("%s is not available here (%s): less is seen", hook, why)
+        side = KernelSide(
+            attached, ring_bytes=config.ring_kb * 1024, max_sockets=config.max_connections
+        )
+        try:
+            yield side
+        finally:
+            side.close()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if self._stopping:
+            os._exit(128 + number)
+        self._stopping = True
+
+
+def discovery_of(
+    config: Config,
+    export: list[ExportSettings],
+    decide: Callable[[int, Verdict], None],
+) -> Discovery:
+    """The processes of this host, selected as configured."""
+    proc = Proc()
+    attributes = agent_attributes({"OTEL_RESOURCE_ATTRIBUTES": config.resource_attributes})
+    identity = Identity(read_host(), version=__version__, attributes=attributes)
+    selection = Selection(
+        include=_selectors(config.select),
+        exclude=_selectors(config.exclude),
+        agent_pid=os.getpid(),
+        agent_netns=os.stat("/proc/self/ns/net").st_ino,
+        collector_ports=frozenset(
+            setting.port for setting in export if isinstance(setting, Otlp) and _is_local(setting.host)
+        ),
+        traces_instrumented=config.trace_instrumented,
+    )
+    return Discovery(
+        proc, selection=selection, inspector=Inspector(proc, identity=identity), decide=decide
+    )
+
+
+def kernel_settings(config: Config, pids: int) -> dict[str, int]:
+    """The constants of the program text that are settings of ours."""
+    select = config.select
+    is_selective = bool(select.pid or select.exe or select.port or select.container)
+    return {
+        "RING_PAGES": config.ring_kb // 4,
+        "MAX_SOCKETS": config.max_connections,
+        "WATCH_BY_DEFAULT": int(not is_selective),
+        "WATCH_SLOTS": pids // WATCHES_PER_SLOT,
+        "BUDGET_TO_SERVER": config.capture_request_bytes,
+        "BUDGET_FROM_SERVER": config.capture_response_bytes,
+    }
+
+
+def pid_max() -> int:
+    """How many pids there can be, rounded up to whole pages of watch bytes."""
+    number = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return -(-number // 4096) * 4096
+
+
+def process_facts(resource: Resource, runtime: Any) -> dict[str, Any]:
+    """What a recording keeps of a process."""
+    return {
+        "resource": list(resource.attributes),
+        "uses_goroutines": runtime.uses_goroutines,
+        "is_proxy": runtime.is_proxy,
+    }
+
+
+def notify_service_manager(state: str) -> None:
+    """Tell systemd (sd_notify(3)), if it waits for us."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+def _selectors(select: Select) -> Selectors:
+    return Selectors(
+        pids=frozenset(select.pid),
+        exes=select.exe,
+        ports=frozenset(select.port),
+        containers=select.container,
+    )
+
+
+def _is_local(host: str) -> bool:
+    return host in ("localhost", "::1", "0.0.0.0", "::") or host.startswith("127.")  # noqa: S104
+
+
+def print_ledger(ledger: Ledger) -> None:
+    """The last line on stderr."""
+    print(json.dumps(ledger.as_json()), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def require_root() -> None:
+    """Refuse early, with words."""
+    if os.geteuid() != 0:
+        raise KernelError("loading BPF programs needs root: run zerospan with sudo")

@@ -1,0 +1,71 @@
+"""What can go wrong, and who catches it.
+
+AgentError
+├─ ConfigError          cli: exit 2, one sentence with the setting's name
+├─ KernelError          cli: exit 1
+│  ├─ LayoutError       C and Python disagree; names the field
+│  ├─ CompileError      with the compiler's text
+│  ├─ LoadError         with the tail of the verifier's log and the program's name
+│  └─ AttachError       a required hook is missing; lists the hooks tried
+├─ RecordingError       cli: exit 3; the file is no recording, or one of another layout
+├─ ProtocolError        connection: resync or give up, count
+│  └─ Gap               connection: bytes are missing, resync, count
+└─ ExportError          batch: retry or drop, count; knows whether a retry can help
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Anything that zerospan reports in one sentence."""
+
+
+class ConfigError(AgentError):
+    """A flag, an environment variable or the configuration file is wrong."""
+
+
+class KernelError(AgentError):
+    """This kernel or machine does not do what was asked."""
+
+
+class LayoutError(KernelError):
+    """probes/include/events.h and agent/events.py do not agree."""
+
+
+class CompileError(KernelError):
+    """The BPF program text does not compile."""
+
+
+class LoadError(KernelError):
+    """The kernel refused a program or a map."""
+
+
+class AttachError(KernelError):
+    """A required hook does not exist here."""
+
+
+class RecordingError(AgentError):
+    """A file is not a recording, or one that this version cannot read."""
+
+
+class ProtocolError(AgentError):
+    """Bytes that the protocol does not allow."""
+
+
+class Gap(ProtocolError):
+    """Bytes that are needed were not captured."""
+
+
+class ExportError(AgentError):
+    """A batch could not be delivered."""
+
+    def __init__(
+        self, message: str, *, cause: str, retry: bool, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        """Short and of few values: the key under which the ledger counts the loss."""
+        self.retry = retry
+        """Whether sending the same bytes again may succeed."""
+        self.retry_after_s = retry_after_s
+        """What the receiver asked for (RFC 9110 §10.2.3); None if it did not say."""

@@ -1,0 +1,163 @@
+"""Compiles, loads and attaches the programs; the only file that imports bcc.
+
+It runs as a process of its own that lives for a second: bcc maps 60 MB of compiler, which the agent does not need
+afterwards. It hands the file descriptors of maps and attachments to the agent over a Unix socket and exits without
+detaching. A program stays attached as long as somebody holds the descriptor of its attachment, so nothing outlives the
+agent, however it ends.
+
+    agent -> loader   a JSON object: text, flags, programs, maps
+    loader -> agent   {"maps": [...]} with their descriptors: loaded
+    agent -> loader   "attach"
+    loader -> agent   {"attached": [[function, hook], ...], "failed": {hook: reason}} with the descriptors; exit
+    loader -> agent   {"error": kind, "message": text} instead, at any point
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from agent.errors import AttachError, CompileError, KernelError, LoadError
+
+MAX_MESSAGE: Final = 4 * 1024 * 1024
+DESCRIPTORS_PER_MESSAGE: Final = 200
+"""The kernel passes 253 at the most (SCM_MAX_FD)."""
+
+_KPROBE_ENTRY, _KPROBE_RETURN = 0, 1
+
+
+def main() -> NoReturn:
+    """The loader process: descriptor 3 is the socket to the agent."""
+    channel = socket.socket(fileno=3)
+    try:
+        compiler = _Compiler()
+        request = receive_text(channel)
+        if request:
+            _serve(channel, compiler, json.loads(request))
+    except KernelError as error:
+        send_message(channel, {"error": type(error).__name__, "message": str(error)})
+    # Not sys.exit(): bcc's clean-up would disable what the agent now holds.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _serve(channel: socket.socket, loaded: _Compiler, request: dict[str, Any]) -> None:
+    loaded.compile(request["text"], request["flags"])
+    functions = {spec["function"]: loaded.load(spec) for spec in request["programs"]}
+    send_message(channel, {"maps": request["maps"]}, [loaded.map(name) for name in request["maps"]])
+    if receive_text(channel) != "attach":
+        return
+    attached: list[tuple[str, str]] = []
+    descriptors = []
+    failed = {}
+    for spec in request["programs"]:
+        for hook in spec["hooks"]:
+            descriptor = loaded.attach(functions[spec["function"]], hook)
+            if descriptor >= 0:
+                attached.append((spec["function"], hook))
+                descriptors.append(descriptor)
+            elif spec["is_required"]:
+                raise AttachError(
+                    f"cannot attach {spec['function']} to {hook}, which is required: "
+                    f"{os.strerror(-descriptor)}"
+                )
+            else:
+                failed[hook] = os.strerror(-descriptor)
+    send_message(channel, {"attached": attached, "failed": failed}, descriptors)
+
+
+class _Compiler:
+    """bcc, and the one program text that it compiles here."""
+
+    def __init__(self) -> None:
+        stub = os.environ["BCC_KERNEL_SOURCE"]
+        if not os.path.isdir(stub):
+            raise CompileError(f"the header tree {stub} is missing: zerospan is not installed whole")
+        try:
+            from bcc import BPF  # noqa: PLC0415  (after the environment is known to be right)
+            from bcc.libbcc import lib  # noqa: PLC0415
+        except ImportError as error:
+            raise CompileError(
+                "bcc's Python module is missing: install the distribution's package python3-bpfcc "
+                "and run zerospan with the distribution's Python"
+            ) from error
+        self._lib = lib
+
+        class Quiet(BPF):  # type: ignore[misc]  # bcc has no types
+            """Does not attach by itself: the agent first says which processes are watched."""
+
+            def _trace_autoload(self) -> None:
+                pass
+
+        self._make = Quiet
+        self._bpf: Any = None
+        self._types = {
+            "fentry": BPF.TRACING,
+            "fexit": BPF.TRACING,
+            "kprobe": BPF.KPROBE,
+            "kretprobe": BPF.KPROBE,
+            "raw_tracepoint": BPF.RAW_TRACEPOINT,
+        }
+
+    def compile(self, text: str, flags: Sequence[str]) -> None:
+        """Compile the text and make its maps."""
+        try:
+            self._bpf = self._make(text=text, cflags=[*flags, "-Wno-macro-redefined"])
+        except Exception as error:  # noqa: BLE001  (bcc raises Exception itself)
+            raise CompileError(f"the BPF programs do not compile: {error}") from error
+
+    def load(self, spec: dict[str, Any]) -> int:
+        """Load one program; its descriptor."""
+        kind = spec["hooks"][0].partition(":")[0]
+        try:
+            function = self._bpf.load_func(spec["function"].encode(), self._types[kind])
+        except Exception as error:  # noqa: BLE001  (bcc raises Exception itself)
+            raise LoadError(f"the kernel refuses {spec['function']}: {error}") from error
+        return int(function.fd)
+
+    def map(self, name: str) -> int:
+        """The descriptor of a map."""
+        return int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
+
+    def attach(self, program: int, hook: str) -> int:
+        """Attach; the descriptor that holds the attachment, or a negative errno."""
+        kind, _, name = hook.partition(":")
+        if kind in ("fentry", "fexit"):
+            descriptor = self._lib.bpf_attach_kfunc(program)
+        elif kind == "raw_tracepoint":
+            descriptor = self._lib.bpf_attach_raw_tracepoint(program, name.encode())
+        else:
+            is_return = _KPROBE_RETURN if kind == "kretprobe" else _KPROBE_ENTRY
+            event = f"zerospan_{kind}_{name}".encode()
+            descriptor = self._lib.bpf_attach_kprobe(program, is_return, event, name.encode(), 0, 0)
+        return int(descriptor) if descriptor >= 0 else -(abs(descriptor) if descriptor < -1 else 2)
+
+
+def send_message(
+    channel: socket.socket, message: dict[str, object], descriptors: Sequence[int] = ()
+) -> None:
+    """One line of JSON, its descriptors beside it."""
+    payload = json.dumps(message).encode() + b"\n"
+    assert len(descriptors) <= DESCRIPTORS_PER_MESSAGE, len(descriptors)
+    sent = socket.send_fds(channel, [payload], list(descriptors))
+    channel.sendall(payload[sent:])
+
+
+def receive_text(channel: socket.socket) -> str:
+    """One line; empty if the other side is gone."""
+    parts = []
+    while chunk := channel.recv(65536):
+        parts.append(chunk)
+        if chunk.endswith(b"\n"):
+            break
+        if sum(map(len, parts)) > MAX_MESSAGE:
+            raise KernelError("the loader was sent too much")
+    return b"".join(parts).decode().rstrip("\n")
+
+
+if __name__ == "__main__":
+    main()

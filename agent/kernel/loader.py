@@ -1,0 +1,207 @@
+"""The agent's side of loading: asks the loader process (`bpf.py`) and keeps what it hands over."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.resources import as_file
+from typing import Any, Final
+
+from agent import errors
+from agent.errors import KernelError
+from agent.kernel.bpf import DESCRIPTORS_PER_MESSAGE
+from agent.kernel.programs import Probe, ProgramSpec, load_probes, probes_folder
+from agent.kernel.source import constants, flags, program_text
+
+MAPS: Final = ("records", "watches", "sockets", "controls", "counters")
+
+_TRAMPOLINES: Final = frozenset(("bpf_trampoline_link_prog", "register_ftrace_direct"))
+"""Kernel functions whose presence means that fentry and fexit work: a trampoline is entered through ftrace."""
+_KPROBES: Final = frozenset(("register_kprobe", "register_kretprobe"))
+
+
+@dataclass(slots=True)
+class Attached:
+    """What is loaded and attached; closing it detaches everything."""
+
+    maps: dict[str, int]
+    hooks: list[tuple[str, str]] = field(default_factory=list)
+    """Function and hook of each attachment."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Optional hooks that could not be attached, and why."""
+    descriptors: list[int] = field(default_factory=list)
+    programs: int = 0
+
+    def detach(self) -> None:
+        """Detach all programs; the maps stay."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors.clear()
+
+    def close(self) -> None:
+        """Detach, and let the maps go."""
+        self.detach()
+        for descriptor in self.maps.values():
+            os.close(descriptor)
+        self.maps.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be loaded on this kernel."""
+
+    text: str
+    constants: dict[str, int]
+    programs: tuple[ProgramSpec, ...]
+    has_trampolines: bool
+
+
+def hook_kinds() -> tuple[bool, bool]:
+    """Whether this kernel can attach at functions: by trampolines, by kprobes."""
+    wanted = _TRAMPOLINES | _KPROBES
+    found = set()
+    try:
+        with open("/proc/kallsyms", encoding="ascii", errors="replace") as symbols:
+            for line in symbols:
+                name = line[19:].rstrip()
+                if name in wanted:
+                    found.add(name)
+                    if found == wanted:
+                        break
+    except OSError:
+        pass
+    return found >= _TRAMPOLINES, found >= _KPROBES
+
+
+def plan(
+    settings: Mapping[str, int],
+    *,
+    probes: Sequence[Probe] | None = None,
+    force_kprobes: bool = False,
+) -> Plan:
+    """Find out what to load here. `settings` are the constants that do not come from the kernel."""
+    probes = load_probes() if probes is None else probes
+    has_trampolines, has_kprobes = hook_kinds()
+    if not has_trampolines and not has_kprobes:
+        raise KernelError(
+            "this kernel can attach no program to its functions: it has neither BPF trampolines "
+            "(CONFIG_FUNCTION_TRACER, CONFIG_BPF_JIT) nor kprobes (CONFIG_KPROBES)"
+        )
+    trampolines = has_trampolines and not force_kprobes
+    text = program_text(probes)
+    known = constants(text) | dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
+    programs = tuple(
+        program
+        for probe in probes
+        for program in probe.programs
+        if (not program.condition or known.get(program.condition))
+        and not (program.needs_trampolines and not trampolines)
+        and not (program.is_fallback and trampolines)
+    )
+    return Plan(text=text, constants=known, programs=programs, has_trampolines=trampolines)
+
+
+class Loader:
+    """The loader process. Made early, it imports the compiler while the agent finds out what to load."""
+
+    def __init__(self) -> None:
+        self._files = ExitStack()
+        stub = self._files.enter_context(as_file(probes_folder() / "stub"))
+        self._programs = 0
+        self._channel, theirs = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(descriptor=theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+            env={
+                **os.environ,
+                "BCC_KERNEL_SOURCE": str(stub),
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            },
+        )
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The process, which must not be traced itself."""
+        return self._process.pid
+
+    def start(self, plan: Plan) -> None:
+        """Let it compile and load."""
+        self._programs = len(plan.programs)
+        request = {
+            "text": plan.text,
+            "flags": flags(plan.constants),
+            "maps": MAPS,
+            "programs": [
+                {"function": p.function, "hooks": p.hooks, "is_required": p.is_required}
+                for p in plan.programs
+            ],
+        }
+        self._send(json.dumps(request))
+
+    def finish(self, prepare: Callable[[Mapping[str, int]], None]) -> Attached:
+        """When all is loaded: call `prepare` with the maps' descriptors, then attach.
+
+        Raises a KernelError that says what failed.
+        """
+        reply, descriptors = self._receive()
+        attached = Attached(maps=dict(zip(reply["maps"], descriptors, strict=True)))
+        prepare(attached.maps)
+        self._send("attach")
+        reply, attached.descriptors = self._receive()
+        attached.hooks = [(function, hook) for function, hook in reply["attached"]]
+        attached.failed = reply["failed"]
+        attached.programs = self._programs
+        return attached
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._channel.close()
+        self._process.kill()
+        self._process.communicate()
+        self._files.close()
+
+    def _send(self, text: str) -> None:
+        try:
+            self._channel.sendall(text.encode() + b"\n")
+        except BrokenPipeError as error:
+            raise KernelError(f"the loader ended early: {self._last_words()}") from error
+
+    def _receive(self) -> tuple[dict[str, Any], list[int]]:
+        payload = b""
+        descriptors: list[int] = []
+        while not payload.endswith(b"\n"):
+            try:
+                chunk, passed, _, _ = socket.recv_fds(self._channel, 65536, DESCRIPTORS_PER_MESSAGE)
+            except ConnectionResetError:
+                chunk, passed = b"", []
+            descriptors += passed
+            if not chunk:
+                raise KernelError(f"the loader ended early: {self._last_words()}")
+            payload += chunk
+        reply = json.loads(payload)
+        if "error" in reply:
+            kind = getattr(errors, reply["error"])
+            raise kind(f"{reply['message']}\n{self._last_words()}".rstrip())
+        return reply, descriptors
+
+    def _last_words(self, count: int = 12) -> str:
+        """The end of the compiler's or the verifier's log: there the reason stands."""
+        assert self._process.stdout is not None
+        output = self._process.stdout.read().decode(errors="replace")
+        return "\n".join(output.strip().splitlines()[-count:])
+
+
+_START: Final = (
+    "import os; os.dup2({descriptor}, 3) if {descriptor} != 3 else None; "
+    "from agent.kernel.bpf import main; main()"
+)

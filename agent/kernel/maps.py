@@ -1,0 +1,98 @@
+"""Looks into maps, by the bpf(2) system call: no library is mapped for it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from collections.abc import Iterator
+from typing import Final
+
+from agent.errors import KernelError
+
+_SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
+_LOOK_UP, _UPDATE, _DELETE, _NEXT_KEY = 1, 2, 3, 4
+_EXPECTED: Final = frozenset((errno.ENOENT, errno.E2BIG, errno.ENOMEM))
+"""No such key, or no room."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Element(ctypes.Structure):
+    """The part of union bpf_attr that the BPF_MAP_*_ELEM commands use."""
+
+    _fields_ = (
+        ("map_fd", ctypes.c_uint32),
+        ("_pad", ctypes.c_uint32),
+        ("key", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class Map:
+    """One hash or array map. Keys and values are bytes of the map's sizes."""
+
+    def __init__(self, descriptor: int, *, key_size: int, value_size: int) -> None:
+        self._descriptor = descriptor
+        self._key = ctypes.create_string_buffer(key_size)
+        self._value = ctypes.create_string_buffer(value_size)
+        self._attribute = _Element(
+            map_fd=descriptor,
+            key=ctypes.addressof(self._key),
+            value=ctypes.addressof(self._value),
+        )
+
+    def look_up(self, key: bytes) -> bytes | None:
+        """The value; None without one."""
+        self._key.raw = key
+        return self._value.raw if self._call(_LOOK_UP) else None
+
+    def update(self, key: bytes, value: bytes) -> bool:
+        """Set a value; False if there is no room."""
+        self._key.raw = key
+        self._value.raw = value
+        return self._call(_UPDATE)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a value; False if there was none."""
+        self._key.raw = key
+        return self._call(_DELETE)
+
+    def keys(self, limit: int) -> Iterator[bytes]:
+        """At most `limit` keys; one that is deleted meanwhile may be missing, or the walk start again."""
+        next_key = ctypes.create_string_buffer(len(self._key))
+        walk = _Element(
+            map_fd=self._descriptor, key=0, value=ctypes.addressof(next_key)
+        )
+        for _ in range(limit):
+            if _bpf(_NEXT_KEY, walk) < 0:
+                return
+            self._key.raw = next_key.raw
+            walk.key = ctypes.addressof(self._key)
+            yield next_key.raw
+
+    def _call(self, command: int) -> bool:
+        if _bpf(command, self._attribute) >= 0:
+            return True
+        code = ctypes.get_errno()
+        if code in _EXPECTED:
+            return False
+        raise KernelError(f"a BPF map cannot be used: {os.strerror(code)}")
+
+
+def _bpf(command: int, attribute: ctypes.Structure) -> int:
+    number = _SYSCALL.get(platform.machine())
+    if number is None:
+        raise KernelError(f"the processor {platform.machine()} is not supported")
+    return int(
+        _libc.syscall(number, command, ctypes.byref(attribute), ctypes.sizeof(attribute))
+    )
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has for each key."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        last = file.read().strip().split(",")[-1]
+    return int(last.split("-")[-1]) + 1

@@ -1,0 +1,82 @@
+"""What the probes are: each `probes/<name>.toml`, read into values."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from agent.errors import LayoutError
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """One BPF program and the kernel functions it hooks."""
+
+    function: str
+    hooks: tuple[str, ...]
+    """`kind:name`; all of them are attached."""
+    is_required: bool
+    """Without it the agent does not start."""
+    needs_trampolines: bool
+    """fentry or fexit; False for its stand-in by kprobes and for tracepoints."""
+    is_fallback: bool
+    """Loaded only where the kernel has no BPF trampolines."""
+    condition: str | None
+    """A constant of the program text that must not be 0 (`HAS_FUNCTION_…`)."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One `.c` with its `.toml`."""
+
+    name: str
+    summary: str
+    events: tuple[str, ...]
+    programs: tuple[ProgramSpec, ...]
+
+
+def probes_folder() -> Traversable:
+    """The BPF sources, the same from a checkout and from an installed package."""
+    return files("probes")
+
+
+def load_probes() -> tuple[Probe, ...]:
+    """All probes there are, by name."""
+    names = sorted(
+        entry.name.removesuffix(".toml")
+        for entry in probes_folder().iterdir()
+        if entry.name.endswith(".toml")
+    )
+    return tuple(_load(name) for name in names)
+
+
+def _load(name: str) -> Probe:
+    table = tomllib.loads((probes_folder() / f"{name}.toml").read_text())
+    try:
+        return Probe(
+            name=name,
+            summary=table["summary"],
+            events=tuple(table["events"]),
+            programs=tuple(_program(entry) for entry in table["program"]),
+        )
+    except KeyError as error:
+        raise LayoutError(f"probes/{name}.toml lacks {error}") from error
+
+
+def _program(entry: dict[str, object]) -> ProgramSpec:
+    hooks = entry["hooks"]
+    assert isinstance(hooks, Sequence)
+    condition = entry.get("condition")
+    return ProgramSpec(
+        function=str(entry["function"]),
+        hooks=tuple(hooks),
+        is_required=entry["required"] is True,
+        needs_trampolines=hooks[0].startswith(("fentry:", "fexit:")),
+        is_fallback=entry.get("without_trampolines") is True,
+        condition=str(condition) if condition is not None else None,
+        why=str(entry["why"]),
+    )

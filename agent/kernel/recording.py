@@ -1,0 +1,102 @@
+"""Recordings: the raw records of a run, for the same pipeline without a kernel.
+
+A file is a line of JSON (format, layout fingerprint, clock offset, the processes that were known), then records, each
+behind a 4-byte length. Recordings hold captured bytes of other people's traffic: the file is readable by its owner
+only. Reading checks every length: a recording may have been cut by a full disk, or be somebody's bad joke.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from agent.errors import RecordingError
+from agent.kernel.layout import fingerprint
+
+FORMAT: Final = "zerospan-recording-1"
+MAX_RECORD: Final = 64 * 1024
+MAX_HEADER: Final = 4 * 1024 * 1024
+DEFAULT_MAX_BYTES: Final = 256 * 1024 * 1024
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+class Recorder:
+    """Writes one recording."""
+
+    def __init__(self, path: Path, *, header: Mapping[str, Any], max_bytes: int) -> None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.fchmod(descriptor, 0o600)
+        except OSError as error:
+            raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+        self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=1 << 20)
+        self._left = max_bytes
+        self.records = 0
+        self.refused = 0
+        """Records that came when the file was full."""
+        line = json.dumps({"format": FORMAT, "layout": fingerprint(), **header}).encode() + b"\n"
+        self._file.write(line)
+        self._left -= len(line)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the bound was reached."""
+        return self.refused > 0
+
+    def write(self, record: bytes) -> None:
+        """Add a record, unless the file is full."""
+        size = len(record) + _LENGTH.size
+        if self.refused or size > self._left:
+            self.refused += 1
+            return
+        self._file.write(_LENGTH.pack(len(record)))
+        self._file.write(record)
+        self._left -= size
+        self.records += 1
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise RecordingError(f"the recording is not whole: {error.strerror}") from error
+
+
+class Recording:
+    """Reads one recording."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+        line = self._file.readline(MAX_HEADER)
+        try:
+            self.header: dict[str, Any] = json.loads(line)
+            is_known = self.header["format"] == FORMAT
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordingError(f"{path} is not a zerospan recording") from error
+        if not is_known or self.header.get("layout") != fingerprint():
+            raise RecordingError(
+                f"{path} was recorded by a version of zerospan with other records; record it again"
+            )
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The records in order. A file that ends within one raises RecordingError after the whole ones."""
+        with self._file:
+            while prefix := self._file.read(_LENGTH.size):
+                if len(prefix) < _LENGTH.size:
+                    raise RecordingError(f"{self._path} ends within a record")
+                (length,) = _LENGTH.unpack(prefix)
+                if length > MAX_RECORD:
+                    raise RecordingError(f"{self._path} holds a record of {length} bytes; it is damaged")
+                record = self._file.read(length)
+                if len(record) < length:
+                    raise RecordingError(f"{self._path} ends within a record")
+                yield record

@@ -1,0 +1,143 @@
+"""The kernel side while it runs: its ring, its maps, its counters."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from agent.kernel.layout import enum, structs
+from agent.kernel.loader import Attached
+from agent.kernel.maps import Map, possible_cpus
+from agent.kernel.ring import Ring
+
+_KEY: Final = struct.Struct("<Q")
+_INDEX: Final = struct.Struct("<I")
+
+
+class KernelSide:
+    """What is attached, and how to talk to it. User space steers it through maps only."""
+
+    def __init__(self, attached: Attached, *, ring_bytes: int, max_sockets: int) -> None:
+        self.attached = attached
+        self._max_sockets = max_sockets
+        self._state = structs("maps.h")["socket_state"]
+        self._control = structs("maps.h")["socket_control"]
+        self._progress = structs("events.h")["progress_event"]
+        self._close = structs("events.h")["close_event"]
+        self._kinds = enum("events.h", "event_kind")
+        maps = attached.maps
+        self._ring = Ring(maps["records"], ring_bytes)
+        self._sockets = Map(maps["sockets"], key_size=8, value_size=self._state.size)
+        self._controls = Map(maps["controls"], key_size=8, value_size=self._control.size)
+        self._cpus = possible_cpus()
+        self._counters = Map(maps["counters"], key_size=4, value_size=8 * self._cpus)
+        self._names = [
+            name.removeprefix("COUNT_").lower()
+            for name in enum("maps.h", "counter")
+            if name != "COUNT_MAX"
+        ]
+
+    def wait(self, timeout_s: float) -> None:
+        """Until the kernel side asks to be read, or the time is over."""
+        self._ring.wait(timeout_s)
+
+    def drain(self, take: Callable[[memoryview, int, int], None]) -> int:
+        """Give `take` every record; how many there were."""
+        return self._ring.drain(take)
+
+    def mute(self, socket: int) -> None:
+        """Tell no more of a socket."""
+        key = _KEY.pack(socket)
+        # Only of a socket that lives: a control for one that is gone would never leave the map.
+        if self._sockets.look_up(key) is not None:
+            self._controls.update(key, self._control.pack(is_muted=1))
+
+    def set_budget(self, socket: int, direction: int, size: int) -> None:
+        """Capture up to `size` bytes of each turn in a direction."""
+        key = _KEY.pack(socket)
+        if self._sockets.look_up(key) is None:
+            return
+        before = self._controls.look_up(key)
+        control = self._control.unpack(before) if before else {}
+        control[f"budget_{direction}"] = size
+        self._controls.update(key, self._control.pack(**control))
+
+    def progress(self, sockets: Iterable[int]) -> Iterator[bytes]:
+        """A progress_event for each socket, as a record."""
+        for socket in sockets:
+            value = self._sockets.look_up(_KEY.pack(socket))
+            if value is None:
+                continue
+            state = self._state.unpack(value)
+            yield self._progress.pack(
+                kind=self._kinds["EVENT_PROGRESS"],
+                socket=socket,
+                ingress_position=state["position_0"],
+                egress_position=state["position_1"],
+                ingress_last_ns=state["last_ns_0"],
+                egress_last_ns=state["last_ns_1"],
+                tail=state["tail"],
+                turn=state["turn"],
+                direction=state["direction"],
+            )
+
+    def collect_closed(self) -> list[bytes]:
+        """A close_event, as a record, for each socket whose own found no room; they are forgotten then."""
+        closed = []
+        for key in list(self._sockets.keys(self._max_sockets)):
+            value = self._sockets.look_up(key)
+            state = self._state.unpack(value) if value else None
+            if state is None or not state["is_closed"]:
+                continue
+            self._sockets.delete(key)
+            self._controls.delete(key)
+            closed.append(
+                self._close.pack(
+                    kind=self._kinds["EVENT_CLOSE"],
+                    tgid=state["tgid"],
+                    time_ns=max(state["last_ns_0"], state["last_ns_1"]),
+                    socket=_KEY.unpack(key)[0],
+                    ingress_position=state["position_0"],
+                    egress_position=state["position_1"],
+                    ingress_last_ns=state["last_ns_0"],
+                    egress_last_ns=state["last_ns_1"],
+                    turn=state["turn"],
+                )
+            )
+        return closed
+
+    def counters(self) -> dict[str, int]:
+        """What the programs counted, summed over the processors."""
+        counts = {}
+        for index, name in enumerate(self._names):
+            value = self._counters.look_up(_INDEX.pack(index)) or bytes(8 * self._cpus)
+            counts[name] = sum(struct.unpack(f"<{self._cpus}Q", value))
+        return counts
+
+    def detach(self) -> None:
+        """Stop all programs; what they wrote can still be read."""
+        self.attached.detach()
+
+    def close(self) -> None:
+        """Let everything go."""
+        self._ring.close()
+        self.attached.close()
+
+
+class Watches:
+    """The watch decisions, one byte per tgid, as the kernel side reads them."""
+
+    def __init__(self, descriptor: int, pids: int) -> None:
+        self._map = mmap.mmap(descriptor, pids, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._pids = pids
+
+    def set(self, pid: int, watch: int) -> None:
+        """`watch` is one of `enum watch` in maps.h."""
+        if 0 <= pid < self._pids:
+            self._map[pid] = watch
+
+    def close(self) -> None:
+        """Unmap."""
+        self._map.close()

@@ -1,0 +1,281 @@
+"""The main path: what becomes of a record.
+
+    record → event → connection and stream → message → exchange        connections/, protocols/
+           → settled → placed in a trace → span → sampled → exported   traces/, export/
+
+This is the only place that wires the stages together. It needs no kernel: records come from the ring buffer
+(daemon.py) or from a recording, and both give the same spans. Its only clock is the records' own time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from agent.connections.table import Connections, Kernel
+from agent.counters import Ledger
+from agent.kernel.layout import enum, structs
+from agent.processes.sdk import is_otlp_request
+from agent.protocols import Role, load_all
+from agent.protocols.pairing import Exchange
+from agent.routes import Routes
+from agent.spans.span import Resource, Span
+from agent.traces.build import Builder
+from agent.traces.context import Ids
+from agent.traces.correlate import Correlator
+from agent.traces.sampler import Sampler
+
+logger = logging.getLogger(__name__)
+
+SETTLE_NS: Final = 100_000_000
+"""An exchange waits so long after its end until its parent is settled. What happens at one time on two processors may
+be recorded in either order; on a loaded virtual machine a processor can be away for tens of milliseconds."""
+
+KIND_PROCESS: Final = 1000
+"""Only in recordings: who a process is, as JSON."""
+MAX_PARTIES: Final = 16384
+
+_EVENTS: Final = structs("events.h")
+_KINDS: Final = enum("events.h", "event_kind")
+_DATA: Final = _KINDS["EVENT_DATA"]
+_OPEN: Final = _KINDS["EVENT_OPEN"]
+_unpack_data = _EVENTS["data_event"].packer.unpack_from
+_DATA_SIZE: Final = _EVENTS["data_event"].size
+_HEADER_SIZE: Final = _EVENTS["event_header"].size
+_PADDING: Final = bytes(_DATA_SIZE)
+
+
+class Party:
+    """A traced process, as connections and spans refer to it."""
+
+    __slots__ = ("pid", "resource", "routes", "runtime")
+
+    def __init__(self, pid: int, resource: Resource, routes: Routes, runtime: Any) -> None:
+        self.pid = pid
+        self.resource = resource
+        self.routes = routes
+        """What its service's paths look like."""
+        self.runtime = runtime
+
+
+class Processes(Protocol):
+    """Who knows the processes: `daemon.py` live, `replay.py` from a recording."""
+
+    def identify(self, tgid: int) -> tuple[Resource, Any] | None:
+        """Resource and runtime; None if it is not traced. The same Resource object for the same process."""
+
+    def forked(self, parent: int, child: int, time_ns: int) -> None:
+        """A process was made."""
+
+    def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
+        """A process became another program."""
+
+    def exited(self, pid: int) -> None:
+        """A process ended."""
+
+    def listening(self, pid: int, port: int) -> None:
+        """A process began to listen."""
+
+    def exports_itself(self, pid: int) -> None:
+        """A process was seen to send spans of its own."""
+
+    def recorded(self, pid: int, facts: dict[str, Any]) -> None:
+        """A recording tells who a process is."""
+
+
+class Pipeline:
+    """The stages, wired. `take` is called with every record, `settle` after every round of them."""
+
+    def __init__(
+        self,
+        *,
+        processes: Processes,
+        kernel: Kernel,
+        ledger: Ledger,
+        emit: Callable[[Span], None],
+        sampler: Sampler,
+        ids: Ids,
+        unix_offset_ns: int,
+    ) -> None:
+        self.ledger = ledger
+        self.now_ns = 0
+        """Time of the newest record."""
+        self._processes = processes
+        self._emit = emit
+        self._sampler = sampler
+        self._correlator = Correlator(ids)
+        self._builder = Builder(unix_offset_ns)
+        self._routes: dict[str, Routes] = {}
+        self._parties: dict[int, Party] = {}
+        self.connections = Connections(
+            tuple(load_all().values()),
+            follower=self._correlator,
+            kernel=kernel,
+            ledger=ledger,
+            identify=self.party,
+        )
+        self.connections.on_bug = self._report_bug
+        self._reported: set[str] = set()
+        self._take_other = {
+            _KINDS[f"EVENT_{name.upper()}"]: (_EVENTS[f"{name}_event"], getattr(self, f"_take_{name}"))
+            for name in ("open", "end", "close", "listen", "fork", "exec", "exit", "progress")
+        }
+
+    # Records.
+
+    def take(self, data: memoryview, at: int, end: int) -> None:
+        """One record: data[at:end]. At least 88 bytes behind `at` may be looked at, whatever the record's length."""
+        fields = _unpack_data(data, at)
+        self.ledger.records_read += 1
+        kind = fields[3]
+        self.now_ns = max(self.now_ns, fields[0])
+        if kind == _DATA:
+            start = at + _DATA_SIZE
+            captured = fields[11]
+            if start + captured <= end:
+                self.connections.data(fields, bytes(data[start : start + captured]))
+            else:
+                self.ledger.records_ignored["malformed"] += 1
+            return
+        if kind == KIND_PROCESS:
+            self._processes.recorded(fields[1], json.loads(bytes(data[at + _HEADER_SIZE : end])))
+            return
+        struct, method = self._take_other.get(kind, (None, None))
+        if struct is None or end - at < struct.size:
+            self.ledger.records_ignored["malformed"] += 1
+            return
+        method(struct.unpack(data, at), data[at + struct.size : end])
+
+    def replay(self, records: Iterable[bytes]) -> None:
+        """Take records that are not in a ring."""
+        for record in records:
+            self.take(memoryview(record + _PADDING), 0, len(record))
+
+    def _take_open(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self.connections.open(
+            time_ns=event["time_ns"],
+            tgid=event["tgid"],
+            tid=event["tid"],
+            socket=event["socket"],
+            role=event["role"] if event["role"] in (1, 2) else 0,
+            family=event["family"],
+            local=(event["local_address"], event["local_port"]),
+            remote=(event["remote_address"], event["remote_port"]),
+            peer_socket=event["peer_socket"],
+        )
+
+    def _take_end(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self.connections.end(
+            time_ns=event["time_ns"],
+            socket=event["socket"],
+            position=event["position"],
+            direction=event["direction"] & 1,
+            error=event["error"],
+        )
+
+    def _take_close(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self.connections.close(
+            time_ns=event["time_ns"],
+            socket=event["socket"],
+            positions=(event["ingress_position"], event["egress_position"]),
+            last_ns=(event["ingress_last_ns"], event["egress_last_ns"]),
+            turn=event["turn"],
+            error=event["error"],
+        )
+
+    def _take_progress(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self.connections.progress(
+            socket=event["socket"],
+            positions=(event["ingress_position"], event["egress_position"]),
+            last_ns=(event["ingress_last_ns"], event["egress_last_ns"]),
+            turn=event["turn"],
+            direction=event["direction"] & 1,
+            tail=event["tail"].to_bytes(8, "little") if event["tail"] else b"",
+        )
+
+    def _take_listen(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self._processes.listening(event["tgid"], event["port"])
+
+    def _take_fork(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self._processes.forked(event["tgid"], event["child"], event["time_ns"])
+
+    def _take_exec(self, event: dict[str, Any], payload: memoryview) -> None:
+        comm = event["comm"].partition(b"\0")[0]
+        arguments = bytes(payload[: event["captured"]])
+        self._processes.executed(event["tgid"], comm, arguments, event["time_ns"])
+
+    def _take_exit(self, event: dict[str, Any], payload: memoryview) -> None:
+        del payload
+        self._processes.exited(event["tgid"])
+
+    def party(self, tgid: int) -> Party | None:
+        """The traced process with that number; None if it is not traced."""
+        found = self._processes.identify(tgid)
+        if found is None:
+            return None
+        resource, runtime = found
+        party = self._parties.get(tgid)
+        if party is None or party.resource is not resource:
+            if len(self._parties) >= MAX_PARTIES:
+                self._parties.clear()
+            service = str(resource.get("service.name"))
+            routes = self._routes.setdefault(service, Routes())
+            party = self._parties[tgid] = Party(tgid, resource, routes, runtime)
+        return party
+
+    # Exchanges.
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Make spans of the exchanges that ended long enough ago."""
+        finished = self.connections.finished
+        until = self.now_ns - SETTLE_NS
+        while finished and (everything or finished[0].end_ns <= until):
+            self._finish(finished.popleft())
+
+    def finish(self, time_ns: int) -> None:
+        """The end: tell what is under way, settle all."""
+        self.connections.finish(max(time_ns, self.now_ns))
+        self.settle(everything=True)
+
+    def _finish(self, exchange: Exchange) -> None:
+        ledger = self.ledger
+        self._correlator.settle(exchange)
+        remote = exchange.remote
+        ledger.parents[exchange.rule] += 1
+        if exchange.role is Role.CLIENT and exchange.request.method == "POST" and _delivers_spans(exchange):
+            self._processes.exports_itself(exchange.connection.tgid)
+        if not self._sampler(exchange.trace_id, remote.is_sampled if remote is not None else None):
+            ledger.built += 1
+            ledger.sampled_out += 1
+            return
+        try:
+            span = self._builder.build(exchange)
+        except Exception as error:  # noqa: BLE001  (the wall: a bug in `describe` must not stop the agent)
+            self._report_bug(exchange.protocol.name, error)
+            ledger.unparsed["bug"] += 1
+            return
+        ledger.built += 1
+        ledger.emitted += 1
+        self._emit(span)
+
+    def _report_bug(self, protocol: str, error: Exception) -> None:
+        """Once per protocol and kind, with the traceback; never with the data, which is somebody's."""
+        key = f"{protocol} {type(error).__name__}"
+        if key not in self._reported:
+            self._reported.add(key)
+            logger.error("a bug in the %s parser, please report it", protocol, exc_info=error)
+
+
+def _delivers_spans(exchange: Exchange) -> bool:
+    request = exchange.request
+    path = request.target[:256].decode("latin-1")
+    # The path alone has to do: the content type is not kept of any request.
+    return is_otlp_request(request.method, path, "application/x-protobuf")

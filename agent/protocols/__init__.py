@@ -1,0 +1,130 @@
+"""What a protocol owes, and how protocols are found.
+
+One protocol is one file in this package: a class marked `@register`. `load_all()` imports every module of the
+package, so adding a protocol is adding its file. Registration order means nothing: `classify` is strict enough that
+at most one protocol claims any head.
+
+All of this is sans-IO: bytes and times come in, messages and exchanges come out.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from agent.protocols.pairing import InOrder
+
+if TYPE_CHECKING:
+    from agent.protocols.pairing import Exchange
+    from agent.spans.span import Attributes
+    from agent.stream import Stream
+
+T = TypeVar("T")
+
+Wire = Generator[T | None, None, T]
+"""A reader. `yield None` means "more bytes, please". `yield message` says that the message's head is known, so that
+work done for it can be attributed while its body still passes; the same object is returned at its end."""
+
+
+class Verdict(enum.Enum):
+    """What the first bytes of a direction look like to one protocol."""
+
+    REQUEST = enum.auto()
+    RESPONSE = enum.auto()
+    NO = enum.auto()
+    MORE = enum.auto()
+    """It may be this protocol: too few bytes to tell."""
+
+
+class Role(enum.IntEnum):
+    """Who the traced process is on a connection; the numbers are those of `enum role` in events.h."""
+
+    UNKNOWN = 0
+    SERVER = 1
+    CLIENT = 2
+
+
+@dataclass(slots=True)
+class Description:
+    """What a protocol knows of an exchange; addresses, times, kind and resource are added for all in one place."""
+
+    name: str
+    """Span name, of low cardinality."""
+    attributes: tuple[Attributes, ...]
+    error_type: str | None = None
+    """error.type, where the exchange failed; the span's status is ERROR exactly then."""
+    status_message: str = ""
+
+
+class Protocol(ABC):
+    """One connection's parser; `classify` apart, one instance per connection."""
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.pairing = InOrder()
+        """The exchanges under way: whoever drives the readers begins and ends them here."""
+        self.is_opaque = False
+        """The connection speaks another protocol from here on."""
+        self.wants_capture = 0
+        """Captured bytes per turn with which the longest head so far would have been whole; 0 if all were."""
+
+    @classmethod
+    @abstractmethod
+    def classify(cls, head: bytes) -> Verdict:
+        """Tell what the first bytes of one direction are. Decides for good after at most MAX_CLASSIFY bytes."""
+
+    @abstractmethod
+    def request(self, stream: Stream) -> Wire[object]:
+        """Read exactly one request."""
+
+    @abstractmethod
+    def response(self, stream: Stream) -> Wire[object]:
+        """Read exactly one response: the one to the oldest request that has none yet."""
+
+    @abstractmethod
+    def resync(self, head: bytes) -> int | None:
+        """Where in `head`, bytes after a loss, a message of either kind starts; None if nowhere."""
+
+    @abstractmethod
+    def describe(self, exchange: Exchange) -> Description:
+        """Name, attributes and error of a finished or failed exchange."""
+
+    def quick_request(self, data: bytes) -> Any | None:
+        """The hot path: the request that `data` is, if it is exactly one of a common shape."""
+        del data
+        return None
+
+    def quick_response(self, data: bytes, size: int, request: Any) -> Any | None:
+        """The hot path: the response of which `size` bytes begin with `data`, if it is of a common shape.
+
+        Its `size` says where it ends, which may be later. What the quick ways answer equals what the readers would.
+        """
+        del data, size, request
+        return None
+
+
+MAX_CLASSIFY = 64
+"""After so many bytes of a direction that no protocol claims, a connection is of an unknown protocol."""
+
+_registry: dict[str, type[Protocol]] = {}
+
+
+def register(cls: type[Protocol]) -> type[Protocol]:
+    """Class decorator: make a protocol known under its name."""
+    if cls.name in _registry:
+        raise ValueError(f"two protocols are named {cls.name!r}")
+    _registry[cls.name] = cls
+    return cls
+
+
+def load_all() -> dict[str, type[Protocol]]:
+    """Import every module of this package; give the protocols by name."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(_registry)

@@ -1,0 +1,201 @@
+"""What HTTP's versions share (RFC 9110): an exchange described by the stable semantic conventions for HTTP spans.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/ (1.37)
+
+A private sibling of the HTTP protocols, and no protocol itself: it registers nothing. A request has `method`,
+`target`, `version`, `host`, `user_agent`, `body_size` and `size`; a response `status`, `body_size` and `size`.
+
+Most attributes of most spans repeat, so they are made once, in blocks: one per method, route and status, one per
+Host, one per user agent. Those are memos of pure functions, each with a cap. What is left, the URL and the sizes, is
+one block per span.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from agent import redaction
+from agent.protocols import Description, Role
+from agent.protocols.pairing import Exchange, Failure
+from agent.routes import DIGITS_COLLAPSED
+from agent.spans import semconv
+from agent.spans.span import Attributes, Value
+
+KNOWN_METHODS: Final = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+)
+"""RFC 9110 §9 and RFC 5789: what the conventions know; others are `_OTHER`."""
+
+MAX_BLOCKS: Final = 4096
+"""Blocks of each kind that are kept: 200 routes of 20 statuses, or as many hosts, at about 1 KB each."""
+MAX_HOST: Final = 255
+"""Characters of a DNS name (RFC 1035 §2.3.4)."""
+MAX_USER_AGENT: Final = 512
+
+_URL_PATH = semconv.URL_PATH
+_URL_QUERY = semconv.URL_QUERY
+_URL_FULL = semconv.URL_FULL
+_REQUEST_BODY_SIZE = semconv.HTTP_REQUEST_BODY_SIZE
+_REQUEST_SIZE = semconv.HTTP_REQUEST_SIZE
+_RESPONSE_BODY_SIZE = semconv.HTTP_RESPONSE_BODY_SIZE
+_RESPONSE_SIZE = semconv.HTTP_RESPONSE_SIZE
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What exchanges of the same method, route and outcome share."""
+
+    name: str
+    attributes: Attributes
+    error_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Who was asked."""
+
+    url: str
+    """The beginning of url.full: scheme and authority."""
+    attributes: tuple[Attributes, ...]
+    """None or one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A request's target in parts (RFC 9112 §3.2); paths and queries as sent."""
+
+    scheme: str
+    host: bytes | None
+    path: bytes
+    query: bytes
+
+
+def describe(exchange: Exchange) -> Description:  # noqa: C901, PLR0912  # the hot path
+    """Name, attributes and error of an exchange. Templates come from `exchange.connection.routes`."""
+    request = exchange.request
+    response = exchange.response
+    connection = exchange.connection
+    target = request.target
+    scheme = "https" if connection.is_tls else "http"
+    if target[:1] == b"/":
+        path, _, query = target.partition(b"?")
+        host = request.host
+    else:
+        parts = _split(target, request, scheme)
+        scheme, host, path, query = parts.scheme, parts.host, parts.path, parts.query
+    status = 0 if response is None else response.status
+    template = None
+    if path[:1] == b"/":
+        # Nothing is learnt from a path that the service does not have, or scanners would fill the table.
+        routes = connection.routes
+        template = routes.known(path) if status == 404 else routes.template(path)
+    is_server = exchange.role is not Role.CLIENT
+    common = _common(request.method, template, status, request.version, scheme, is_server)
+    server = _server(host, scheme)
+    if len(path) <= redaction.MAX_TEXT and _is_plain(path.translate(DIGITS_COLLAPSED)):
+        text = path.decode("ascii")
+    else:
+        text = redaction.path(path)
+    items: tuple[tuple[str, Value], ...]
+    if is_server:
+        items = ((_URL_PATH, text), (_URL_QUERY, _query(query))) if query else ((_URL_PATH, text),)
+    else:
+        # `OPTIONS *` asks the server itself: its URL has no path (RFC 9110 §7.1).
+        url = server.url + text if path[:1] == b"/" else server.url
+        items = ((_URL_FULL, f"{url}?{_query(query)}" if query else url),)
+    # A body of zero bytes is left out of requests, which mostly have none.
+    if request.body_size:
+        items += ((_REQUEST_BODY_SIZE, request.body_size),)
+    if request.size is not None:
+        items += ((_REQUEST_SIZE, request.size),)
+    if response is not None and response.size is not None:
+        if response.body_size is not None:
+            items += ((_RESPONSE_BODY_SIZE, response.body_size),)
+        items += ((_RESPONSE_SIZE, response.size),)
+    blocks = (common.attributes, Attributes(items), *server.attributes)
+    if request.user_agent:
+        blocks += (_user_agent(request.user_agent),)
+    failure = exchange.failure
+    if failure is None or failure is Failure.AGENT_EXIT:
+        return Description(common.name, blocks, common.error_type)
+    return Description(common.name, blocks, failure.value)
+
+
+def _split(target: bytes, request: Any, scheme: str) -> _Target:
+    """The forms of a target that do not begin with a slash."""
+    before, has_scheme, rest = target.partition(b"://")
+    if has_scheme and before.lower() in (b"http", b"https"):
+        # absolute-form; "the server MUST ignore the received Host header field" (RFC 9112 §3.2.2).
+        whole, _, query = rest.partition(b"?")
+        host, slash, path = whole.partition(b"/")
+        return _Target(before.decode("ascii").lower(), host, (slash or b"/") + path, query)
+    if request.method == "CONNECT":
+        # authority-form: it names whom to connect to, and there is no path.
+        return _Target(scheme, target, b"", b"")
+    path, _, query = target.partition(b"?")
+    return _Target(scheme, request.host, path, query)
+
+
+@lru_cache(MAX_BLOCKS)
+def _common(
+    method: str,
+    template: str | None,
+    status: int,
+    version: str,
+    scheme: str,
+    is_server: bool,  # noqa: FBT001  # a part of the key, not a switch of behaviour
+) -> _Common:
+    """The block of all exchanges of one shape, with their name and error."""
+    is_known = method in KNOWN_METHODS
+    name = method if is_known else "HTTP"
+    items: list[tuple[str, Value]] = [
+        (semconv.HTTP_REQUEST_METHOD, method if is_known else "_OTHER"),
+        (semconv.URL_SCHEME, scheme),
+    ]
+    if not is_known:
+        items.append((semconv.HTTP_REQUEST_METHOD_ORIGINAL, method))
+    if template is not None:
+        name = f"{name} {template}"
+        items.append((semconv.HTTP_ROUTE if is_server else semconv.URL_TEMPLATE, template))
+    if version:
+        items.append((semconv.NETWORK_PROTOCOL_VERSION, version))
+    if status:
+        items.append((semconv.HTTP_RESPONSE_STATUS_CODE, status))
+    is_error = status >= (500 if is_server else 400)
+    return _Common(name, Attributes(items), str(status) if is_error else None)
+
+
+@lru_cache(MAX_BLOCKS)
+def _server(host: bytes | None, scheme: str) -> _Server:
+    """server.address and server.port, by Host; where it names no port, the scheme's own."""
+    if not host:
+        return _Server("", ())
+    authority = redaction.authority(host[:MAX_HOST])
+    address, colon, port = authority.rpartition("@")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        address, port = (address + colon + port).rstrip(":"), ""
+    number = int(port) if 0 < len(port) <= 5 else _DEFAULT_PORTS[scheme]
+    items = ((semconv.SERVER_ADDRESS, address.strip("[]")), (semconv.SERVER_PORT, number))
+    return _Server(f"{scheme}://{authority}", (Attributes(items),))
+
+
+@lru_cache(MAX_BLOCKS)
+def _user_agent(raw: bytes) -> Attributes:
+    """The user agent's block."""
+    return Attributes(((semconv.USER_AGENT_ORIGINAL, redaction.text(raw, MAX_USER_AGENT)),))
+
+
+@lru_cache(MAX_BLOCKS)
+def _is_plain(shape: bytes) -> bool:
+    """Whether a path of this shape leaves unchanged, whatever its digits are."""
+    # Twelve digits are no card number; a 0 stands for all digits, so the looks of a token are those of the shape.
+    return len(max(shape.split(b"/"), key=len)) < 13 and redaction.path(shape).encode() == shape
+
+
+@lru_cache(MAX_BLOCKS)
+def _query(query: bytes) -> str:
+    """The query without its values."""
+    return redaction.query(query)

@@ -1,0 +1,110 @@
+"""How requests meet responses: an exchange is one of each, and what became of it.
+
+An exchange begins when a request's head is known and ends with the last byte of its response, or fails. Protocols
+that answer in order pair with `InOrder`; multiplexed ones pair by an id. Pairing by time is refused: it cannot
+survive pipelining.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.protocols import Protocol, Role
+
+
+class Failure(enum.Enum):
+    """Why an exchange has no whole response; the value is its `error.type` where the protocol names none."""
+
+    RESET = "connection_reset"
+    """The peer, or the network, reset the connection."""
+    TIMEOUT = "timeout"
+    """The kernel gave up waiting for the peer."""
+    REFUSED = "connection_refused"
+    CLOSED_BY_PEER = "connection_closed_by_peer"
+    """The peer ended its direction before the response was whole."""
+    CLOSED_LOCALLY = "connection_closed"
+    """The traced process closed the connection before the response was whole, as a client's own timeout does."""
+    PROCESS_EXIT = "process_exit"
+    AGENT_EXIT = "unfinished"
+    """Not a failure of the traced program: zerospan stopped while the exchange was open."""
+
+
+class Exchange:
+    """A request and its response, and their place in a trace. Times are monotonic ns, 0 while not known.
+
+    A plain class with slots: one is made per exchange, and a dataclass of this size is twice as slow to make.
+    """
+
+    __slots__ = (
+        "connection",
+        "end_ns",
+        "failure",
+        "first_byte_ns",
+        "join_key",
+        "parent",
+        "protocol",
+        "remote",
+        "request",
+        "response",
+        "role",
+        "rule",
+        "span_id",
+        "start_ns",
+        "thread",
+        "trace_id",
+    )
+
+    def __init__(self, protocol: Protocol, role: Role, request: Any, start_ns: int) -> None:
+        self.protocol = protocol
+        self.role = role
+        self.request = request
+        """The protocol's own request message."""
+        self.response: Any = None
+        """The protocol's own response message; None if none was seen."""
+        self.start_ns = start_ns
+        """When the request's first byte passed: for a client, when the call that sent it began."""
+        self.first_byte_ns = 0
+        """When the response's first byte passed."""
+        self.end_ns = 0
+        """When the last byte of the response passed, or the failure was seen."""
+        self.failure: Failure | None = None
+        self.connection: Any = None
+        """Where it took place; set and read by `connections` and above."""
+        # What follows is set and read by `traces`.
+        self.thread = 0
+        """The thread that began to work for it."""
+        self.join_key: Any = None
+        """What the other end of the connection, if it is on this host, has in common with this one."""
+        self.parent: Exchange | None = None
+        """The exchange for which this one was made."""
+        self.rule = ""
+        """How the parent was found, or why there is none."""
+        self.remote: Any = None
+        """The trace context that came with the request."""
+        self.trace_id = b""
+        """Empty until the parent is settled."""
+        self.span_id = b""
+
+
+class InOrder:
+    """Responses come in the order of their requests."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending: deque[Exchange] = deque()
+
+    def begin(self, exchange: Exchange) -> None:
+        """A request's head is known."""
+        self.pending.append(exchange)
+
+    def answering(self) -> Exchange | None:
+        """The exchange that the next or current response belongs to; None if it answers nothing."""
+        return self.pending[0] if self.pending else None
+
+    def end(self) -> Exchange:
+        """The current response is whole: its exchange leaves."""
+        return self.pending.popleft()

@@ -1,0 +1,97 @@
+"""Runs a recording through the pipeline: the same records, the same spans, without a kernel."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.counters import Ledger
+from agent.kernel.recording import Recording
+from agent.pipeline import Pipeline
+from agent.spans.span import Resource, Span
+from agent.traces.context import Ids
+from agent.traces.sampler import Sampler, sampler
+
+ROUND: Final = 1000
+"""Records between two times that exchanges are settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRuntime:
+    """What the recording tells of a program."""
+
+    uses_goroutines: bool = False
+    is_proxy: bool = False
+
+
+class RecordedProcesses:
+    """The processes that a recording tells of; and the kernel side, which is not there."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Resource, RecordedRuntime]] = {}
+        self._unknown: dict[int, tuple[Resource, RecordedRuntime]] = {}
+
+    def identify(self, tgid: int) -> tuple[Resource, Any]:
+        """Who that is. All that was recorded is traced."""
+        found = self._known.get(tgid) or self._unknown.get(tgid)
+        if found is None:
+            name = (("service.name", f"process-{tgid}"), ("process.pid", tgid))
+            found = self._unknown[tgid] = (Resource(name), RecordedRuntime())
+        return found
+
+    def recorded(self, pid: int, facts: dict[str, Any]) -> None:
+        """A recording tells who a process is."""
+        attributes = [(key, value) for key, value in facts["resource"]]
+        runtime = RecordedRuntime(facts["uses_goroutines"], facts["is_proxy"])
+        self._known[pid] = (Resource(attributes), runtime)
+
+    def forked(self, parent: int, child: int, time_ns: int) -> None:
+        """Of no matter: the recording names each process before its first connection."""
+
+    def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
+        """Likewise."""
+
+    def exited(self, pid: int) -> None:
+        """Likewise."""
+
+    def listening(self, pid: int, port: int) -> None:
+        """Likewise."""
+
+    def exports_itself(self, pid: int) -> None:
+        """What was recorded stays traced."""
+
+    def mute(self, socket: int) -> None:
+        """There is no kernel side to tell."""
+
+    def set_budget(self, socket: int, direction: int, size: int) -> None:
+        """Likewise."""
+
+
+def replay(
+    path: Path,
+    *,
+    emit: Callable[[Span], None],
+    ledger: Ledger,
+    decide: Sampler | None = None,
+    seed: int = 0,
+) -> None:
+    """All of a recording. The ids come from `seed`, so two replays give equal spans."""
+    recording = Recording(path)
+    processes = RecordedProcesses()
+    pipeline = Pipeline(
+        processes=processes,
+        kernel=processes,
+        ledger=ledger,
+        emit=emit,
+        sampler=decide or sampler("always_on"),
+        ids=Ids(random.Random(seed).randbytes),  # noqa: S311  (reproducible on purpose)
+        unix_offset_ns=int(recording.header.get("unix_offset_ns", 0)),
+    )
+    for count, record in enumerate(recording, 1):
+        pipeline.replay((record,))
+        if count % ROUND == 0:
+            pipeline.settle()
+    pipeline.finish(pipeline.now_ns)

@@ -1,0 +1,94 @@
+"""An exchange that is over, in its trace → a span."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import Any
+
+from agent.protocols import Role
+from agent.protocols.pairing import Exchange, Failure
+from agent.spans import semconv
+from agent.spans.span import Attributes, Span, SpanKind, Status, Value
+
+AF_UNIX = 1
+
+
+class Builder:
+    """Makes spans. `unix_offset_ns` is what a monotonic time lacks to Unix time."""
+
+    def __init__(self, unix_offset_ns: int) -> None:
+        self.unix_offset_ns = unix_offset_ns
+
+    def build(self, exchange: Exchange) -> Span:
+        """The span of an exchange whose trace is settled."""
+        connection = exchange.connection
+        description = exchange.protocol.describe(exchange)
+        network = connection.network
+        if network is None:
+            network = connection.network = describe_network(connection)
+        remote = exchange.remote
+        parent = exchange.parent
+        failure = exchange.failure
+        own = _provenance(exchange.rule, failure)
+        blocks = (*description.attributes, network, own)
+        if exchange.first_byte_ns:
+            waited = exchange.first_byte_ns - exchange.start_ns
+            blocks += (Attributes(((semconv.TIME_TO_FIRST_BYTE, waited / 1e9),)),)
+        error = description.error_type
+        if error is not None:
+            blocks += (_error(error),)
+        offset = self.unix_offset_ns
+        return Span(
+            exchange.trace_id,
+            exchange.span_id,
+            parent.span_id if parent is not None else remote.span_id if remote is not None else None,
+            description.name,
+            SpanKind.CLIENT if exchange.role is Role.CLIENT else SpanKind.SERVER,
+            exchange.start_ns + offset,
+            max(exchange.end_ns, exchange.start_ns) + offset,
+            Status.UNSET if error is None else Status.ERROR,
+            description.status_message,
+            blocks,
+            connection.process.resource,
+            parent is None and remote is not None,
+            True,
+            remote.trace_state if remote is not None else "",
+        )
+
+
+def describe_network(connection: Any) -> Attributes:
+    """What all spans of a connection say of it (semantic conventions, network attributes)."""
+    if connection.family == AF_UNIX:
+        return Attributes(((semconv.NETWORK_TRANSPORT, "unix"),))
+    peer, kind = _address(connection.remote_address)
+    items: list[tuple[str, Value]] = [
+        (semconv.NETWORK_TRANSPORT, "tcp"),
+        (semconv.NETWORK_TYPE, kind),
+        (semconv.NETWORK_PEER_ADDRESS, peer),
+        (semconv.NETWORK_PEER_PORT, connection.remote_port),
+    ]
+    if connection.is_server:
+        items.append((semconv.CLIENT_ADDRESS, peer))
+    return Attributes(items)
+
+
+@lru_cache(4096)
+def _address(packed: bytes) -> tuple[str, str]:
+    address = IPv6Address(packed)
+    mapped = address.ipv4_mapped
+    return (str(mapped), "ipv4") if mapped is not None else (str(address), "ipv6")
+
+
+@lru_cache(256)
+def _provenance(rule: str, failure: Failure | None) -> Attributes:
+    """How the parent was found, and what the span lacks."""
+    items = [(semconv.PARENT_RULE, rule)]
+    if failure is Failure.AGENT_EXIT:
+        items.append((semconv.INCOMPLETE, "agent_exit"))
+    return Attributes(items)
+
+
+@lru_cache(1024)
+def _error(error: str) -> Attributes:
+    return Attributes(((semconv.ERROR_TYPE, error),))

@@ -1,0 +1,186 @@
+"""Whose work is it: finds the parent of every exchange.
+
+For a server exchange, in this order:
+1. the client's exchange at the other end of the same connection, when that end is on this host and agrees with 2;
+2. the trace context in the request.
+For a client exchange:
+3. the server exchange that its thread is working for, or for which its connection was opened;
+4. the trace context in the request, when nothing here explains it, or when it says more than 3 does.
+
+A thread works for the server exchange whose request it received last, until that exchange has its response. When it
+receives a response as a client, it works on for whoever made that request: so an event loop, which serves many, goes
+on with what its socket was for. A connection that work opened belongs to it until its first request is out: event
+loops connect in one turn and send in a later one.
+
+Where that is not enough to tell, there is no parent, and `rule` says why:
+- goroutines move between threads, so their thread says nothing;
+- a thread with several server exchanges under way is an event loop. Proxies, which do nothing but socket work, are
+  taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
+  claimed.
+
+Both ends of a connection name a request by the same key: the client's address and port and the request's first TCP
+sequence number (Unix sockets: the client's socket and the byte position). It holds through address translation and
+between network namespaces, and for connections that are older than the agent.
+
+Parents are only linked here; trace ids are settled later (`settle`), when what happened at the same time on another
+processor has been seen too. The order of events between two processors is not to be relied on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from agent.protocols import Role
+from agent.protocols.pairing import Exchange
+from agent.traces.context import Ids, extract
+
+RULE_HEADER: Final = "traceparent"
+RULE_PEER: Final = "peer"
+RULE_THREAD: Final = "thread"
+RULE_OPENER: Final = "opener"
+RULE_NONE: Final = "none"
+REFUSED_GOROUTINE: Final = "refused:goroutine"
+REFUSED_CONCURRENT: Final = "refused:concurrent"
+
+MAX_WAITING: Final = 65536
+"""Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
+MAX_THREADS: Final = 65536
+
+Key = tuple[Any, int]
+
+
+class Correlator:
+    """Follows exchanges, as `connections.table.Follower` describes."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._work: dict[int, Exchange] = {}
+        """By thread: what it works for."""
+        self._open: dict[int, int] = {}
+        """By thread: server exchanges that began in it and are under way."""
+        self._waiting: dict[Key, Exchange] = {}
+        """By key: requests seen at one end."""
+
+    def opened(self, connection: Any, tid: int) -> None:
+        """A watched process connected to somebody: for the work that its thread has, if that is sure."""
+        work = self._working_for(tid)
+        if work is not None and not connection.process.runtime.uses_goroutines:
+            connection.opener = work
+
+    def begun(self, exchange: Exchange, tid: int, join_key: Key) -> None:
+        """A request's head passed, in this thread."""
+        exchange.span_id = self._ids.span_id()
+        exchange.remote = extract(exchange.request.carrier)
+        exchange.thread = tid
+        exchange.join_key = join_key
+        waiting = self._waiting
+        other = waiting.pop(join_key, None)
+        if exchange.role is Role.SERVER:
+            if len(self._work) >= MAX_THREADS:
+                self._work.clear()
+            self._work[tid] = exchange
+            self._open[tid] = self._open.get(tid, 0) + 1
+            if other is not None and other.role is Role.CLIENT:
+                exchange.parent = other
+                exchange.rule = RULE_PEER
+                return
+        else:
+            self._find_owner(exchange, tid)
+            if other is not None and other.role is Role.SERVER:
+                if other.parent is None:
+                    other.parent = exchange
+                    other.rule = RULE_PEER
+                return
+        if len(waiting) < MAX_WAITING:
+            waiting[join_key] = exchange
+
+    def resumed(self, exchange: Exchange, tid: int) -> None:
+        """Bytes of an exchange came in: the thread goes on with what they were for."""
+        if exchange.role is Role.SERVER:
+            self._work[tid] = exchange
+            return
+        owner = exchange.parent
+        if owner is not None and not owner.end_ns:
+            self._work[tid] = owner
+
+    def ended(self, exchange: Exchange) -> None:
+        """It has its response, or has failed."""
+        thread = exchange.thread
+        if exchange.role is Role.SERVER:
+            if self._work.get(thread) is exchange:
+                del self._work[thread]
+            left = self._open.get(thread, 0) - 1
+            if left > 0:
+                self._open[thread] = left
+            else:
+                self._open.pop(thread, None)
+
+    def settle(self, exchange: Exchange) -> None:
+        """Give an exchange its trace: that of its parent, or one of its own."""
+        if self._waiting.get(exchange.join_key) is exchange:
+            del self._waiting[exchange.join_key]
+        chain = []
+        at = exchange
+        while not at.trace_id:
+            chain.append(at)
+            parent = at.parent
+            if parent is None or parent in chain:
+                break
+            at = parent
+        for settled in reversed(chain):
+            self._settle_one(settled)
+
+    def _settle_one(self, exchange: Exchange) -> None:
+        """Its parent, if any, has its trace."""
+        remote, parent = exchange.remote, exchange.parent
+        if remote is not None:
+            if parent is not None and parent.trace_id == remote.trace_id and _explains(parent, exchange):
+                exchange.trace_id = remote.trace_id
+                exchange.remote = None
+                return
+            exchange.parent = None
+            exchange.trace_id = remote.trace_id
+            exchange.rule = RULE_HEADER
+        elif parent is not None and parent.trace_id:
+            exchange.trace_id = parent.trace_id
+        else:
+            exchange.parent = None
+            exchange.trace_id = self._ids.trace_id()
+            exchange.rule = exchange.rule if exchange.rule.startswith("refused") else RULE_NONE
+
+    def _find_owner(self, exchange: Exchange, tid: int) -> None:
+        """For which server exchange a client exchange is made."""
+        connection = exchange.connection
+        opener = connection.opener
+        if opener is not None:
+            connection.opener = None
+            if not opener.end_ns:
+                exchange.parent, exchange.rule = opener, RULE_OPENER
+                return
+        if connection.process.runtime.uses_goroutines:
+            exchange.rule = REFUSED_GOROUTINE
+            return
+        work = self._working_for(tid)
+        if work is None:
+            return
+        if self._open.get(work.thread, 0) > 1 and not connection.process.runtime.is_proxy:
+            exchange.rule = REFUSED_CONCURRENT
+            return
+        exchange.parent, exchange.rule = work, RULE_THREAD
+
+    def _working_for(self, tid: int) -> Exchange | None:
+        work = self._work.get(tid)
+        return work if work is not None and not work.end_ns else None
+
+
+def _explains(parent: Exchange, exchange: Exchange) -> bool:
+    """Whether a parent found here is nearer than the header's: the header was passed on, or is the parent's own.
+
+    A program that only forwards the header names a span outside; one that has an SDK names a span of its own, which
+    lies between `parent` and `exchange`, and is the better parent.
+    """
+    assert exchange.remote is not None
+    if exchange.rule == RULE_PEER:
+        return True
+    came_with = parent.remote
+    return came_with is None or came_with.span_id == exchange.remote.span_id

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One function, hooked at its exit, in two ways.
+ *
+ * With BPF trampolines (x86 since 5.5, arm64 since 6.0) a program at the exit sees the arguments and the result in
+ * `ctx`: arguments first, then the result, whose index is the number of arguments. Without them a kprobe at the entry
+ * keeps the arguments and a kretprobe takes them back. Both call the same helper.
+ */
+#ifndef ZEROSPAN_HOOKS_H
+#define ZEROSPAN_HOOKS_H
+
+#if !HAVE_TRAMPOLINES
+struct call {
+	u64 argument[4];
+};
+
+/* The call that a thread is in, by pid_tgid. Inserted by the kprobe at its entry, deleted by the kretprobe at its exit.
+ * LRU, since a kretprobe whose maxactive is exceeded does not run. A hooked function never calls another one. */
+BPF_TABLE("lru_hash", u64, struct call, calls, 8192);
+
+static __always_inline int enter_call(struct pt_regs *regs)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct call call = {};
+
+	call.argument[0] = regs->di;
+	call.argument[1] = regs->si;
+	call.argument[2] = regs->dx;
+	call.argument[3] = regs->cx;
+	calls.update(&thread, &call);
+	return 0;
+}
+
+/* The arguments of the call that ends; false if its entry was not seen. */
+static __always_inline bool leave_call(struct call *call)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct call *found = calls.lookup(&thread);
+
+	if (!found)
+		return false;
+	*call = *found;
+	calls.delete(&thread);
+	return true;
+}
+#endif
+
+#endif

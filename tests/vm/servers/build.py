@@ -1,0 +1,46 @@
+"""Builds the servers that are compiled, natively, before a guest is booted: into .cache/servers, when they changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+SOURCES: Final = Path(__file__).resolve().parent
+BUILT: Final = SOURCES.parents[2] / ".cache" / "servers"
+"""Seen by the guest at the same path."""
+
+
+def _is_older(built: Path, sources: list[Path]) -> bool:
+    return not built.exists() or built.stat().st_mtime < max(
+        path.stat().st_mtime for path in sources
+    )
+
+
+def _run(command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+
+
+def build() -> None:
+    """Compile what is older than its source."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    ways, go_server = BUILT / "ways", BUILT / "goserver"
+    if _is_older(ways, [SOURCES / "ways.c"]):
+        compiler = ["cc", "-O2", "-Wall", "-Werror", "-o", str(ways), "ways.c", "-luring"]
+        _run(compiler, cwd=SOURCES, env={})
+    if _is_older(go_server, list((SOURCES / "goserver").iterdir())):
+        # Only the standard library is used: nothing may be fetched, the tool chain least of all.
+        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+        env["GOCACHE"] = str(BUILT.parent / "go-build")
+        go = str(Path(sys.executable).with_name("go"))
+        _run([go, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=env)
+
+
+if __name__ == "__main__":
+    build()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
@@ -117,11 +118,13 @@ class Pipeline:
             identify=self.party,
         )
         self.connections.on_bug = self._report_bug
-        self._reported: set[str] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._take_other = {
             _KINDS[f"EVENT_{name.upper()}"]: (_EVENTS[f"{name}_event"], getattr(self, f"_take_{name}"))
             for name in ("open", "end", "close", "listen", "fork", "exec", "exit", "progress")
         }
+        self._take_other[KIND_PROCESS] = (_EVENTS["event_header"], self._take_process)
+        self._unknown = (_EVENTS["event_header"], self._take_unknown)
 
     # Records.
 
@@ -134,16 +137,13 @@ class Pipeline:
         if kind == _DATA:
             start = at + _DATA_SIZE
             captured = fields[11]
-            if start + captured <= end:
+            if start + captured <= end and captured <= fields[10] and fields[14] <= 1:
                 self.connections.data(fields, bytes(data[start : start + captured]))
             else:
                 self.ledger.records_ignored["malformed"] += 1
             return
-        if kind == KIND_PROCESS:
-            self._processes.recorded(fields[1], json.loads(bytes(data[at + _HEADER_SIZE : end])))
-            return
-        struct, method = self._take_other.get(kind, (None, None))
-        if struct is None or end - at < struct.size:
+        struct, method = self._take_other.get(kind, self._unknown)
+        if end - at < struct.size:
             self.ledger.records_ignored["malformed"] += 1
             return
         method(struct.unpack(data, at), data[at + struct.size : end])
@@ -181,6 +181,7 @@ class Pipeline:
         del payload
         self.connections.close(
             time_ns=event["time_ns"],
+            tgid=event["tgid"],
             socket=event["socket"],
             positions=(event["ingress_position"], event["egress_position"]),
             last_ns=(event["ingress_last_ns"], event["egress_last_ns"]),
@@ -214,7 +215,19 @@ class Pipeline:
 
     def _take_exit(self, event: dict[str, Any], payload: memoryview) -> None:
         del payload
+        self.connections.exited(event["tgid"], event["time_ns"])
         self._processes.exited(event["tgid"])
+
+    def _take_process(self, event: dict[str, Any], payload: memoryview) -> None:
+        try:
+            self._processes.recorded(event["tgid"], json.loads(bytes(payload)))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            # Recordings come from anywhere.
+            self.ledger.records_ignored["malformed"] += 1
+
+    def _take_unknown(self, event: dict[str, Any], payload: memoryview) -> None:
+        del event, payload
+        self.ledger.records_ignored["malformed"] += 1
 
     def party(self, tgid: int) -> Party | None:
         """The traced process with that number; None if it is not traced."""
@@ -249,7 +262,8 @@ class Pipeline:
         ledger = self.ledger
         self._correlator.settle(exchange)
         remote = exchange.remote
-        ledger.parents[exchange.rule] += 1
+        parents = ledger.parents
+        parents[exchange.rule] = parents.get(exchange.rule, 0) + 1
         if exchange.role is Role.CLIENT and exchange.request.method == "POST" and _delivers_spans(exchange):
             self._processes.exports_itself(exchange.connection.tgid)
         if not self._sampler(exchange.trace_id, remote.is_sampled if remote is not None else None):
@@ -267,11 +281,12 @@ class Pipeline:
         self._emit(span)
 
     def _report_bug(self, protocol: str, error: Exception) -> None:
-        """Once per protocol and kind, with the traceback; never with the data, which is somebody's."""
-        key = f"{protocol} {type(error).__name__}"
-        if key not in self._reported:
-            self._reported.add(key)
-            logger.error("a bug in the %s parser, please report it", protocol, exc_info=error)
+        """Once per protocol and kind: the type and the frames. Its message may hold traffic, which is somebody's."""
+        kind = type(error).__name__
+        if (protocol, kind) not in self._reported:
+            self._reported.add((protocol, kind))
+            frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+            logger.error("a bug in the %s parser, please report it: %s\n%s", protocol, kind, frames)
 
 
 def _delivers_spans(exchange: Exchange) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from agent.counters import Ledger
 from agent.kernel.recording import Recording
 from agent.pipeline import Pipeline
-from agent.spans.span import Resource, Span
+from agent.spans.span import Resource, Span, Value
 from agent.traces.context import Ids
 from agent.traces.sampler import Sampler, sampler
 
@@ -44,8 +44,8 @@ class RecordedProcesses:
 
     def recorded(self, pid: int, facts: dict[str, Any]) -> None:
         """A recording tells who a process is."""
-        attributes = [(key, value) for key, value in facts["resource"]]
-        runtime = RecordedRuntime(facts["uses_goroutines"], facts["is_proxy"])
+        attributes = [(_text(key), _value(value)) for key, value in facts["resource"]]
+        runtime = RecordedRuntime(bool(facts["uses_goroutines"]), bool(facts["is_proxy"]))
         self._known[pid] = (Resource(attributes), runtime)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:
@@ -68,6 +68,21 @@ class RecordedProcesses:
 
     def set_budget(self, socket: int, direction: int, size: int) -> None:
         """Likewise."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} is no text")
+    return value
+
+
+def _value(value: object) -> Value:
+    """An attribute's value, as JSON has it; a recording may hold anything."""
+    if isinstance(value, list):
+        return tuple(map(_text, value))
+    if not isinstance(value, str | int | float | bool):
+        raise TypeError(f"{type(value).__name__} is no attribute's value")
+    return value
 
 
 def replay(

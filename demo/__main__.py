@@ -30,7 +30,8 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="zerospan-demo-") as scratch:
         machine = Machine(series=series, scratch=Path(scratch))
-        scene = [sys.executable, "-m", "demo.scene"]
+        color = ["--color"] if sys.stdout.isatty() else []
+        scene = [sys.executable, "-m", "demo.scene", *color]
         try:
             with Guest(machine, scene, output=sys.stdout.buffer) as guest:
                 if not guest.wait(DEADLINE_S):

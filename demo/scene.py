@@ -36,6 +36,7 @@ REQUESTS: Final = {
     "/orders/1003?items=2,13": "an order that fails: where did it begin?",
     "/orders/1004?items=404": "an order for something unknown",
 }
+COLOR: Final = "--color" in sys.argv
 LINES_UNDER_LOAD: Final = 24
 QUIET_S: Final = 2.0
 """zerospan shows a trace when no more of it comes; so long without a line, and all is shown."""
@@ -44,7 +45,7 @@ DEADLINE_S: Final = 90.0
 
 def say(text: str) -> None:
     """Print a line of our own, told apart from zerospan's."""
-    print(f"\n\033[1m▶ {text}\033[0m", flush=True)
+    print(f"\n\033[1m▶ {text}\033[0m" if COLOR else f"\n▶ {text}", flush=True)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -74,11 +75,11 @@ def answers(port: int) -> bool:
 class Output:
     """zerospan's output, passed on line by line by a thread; under load only the first lines.
 
-    zerospan writes to a pseudo-terminal, as it would without a demo around it: so the trees are in color.
+    Where there is color, zerospan writes to a pseudo-terminal, as it would without a demo around it.
     """
 
     def __init__(self) -> None:
-        ours, self.terminal = os.openpty()
+        ours, self.terminal = os.openpty() if COLOR else os.pipe()
         self._stream = os.fdopen(ours, encoding="utf-8", errors="replace")
         self.limit = sys.maxsize
         self.held_back = 0

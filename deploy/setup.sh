@@ -21,7 +21,7 @@ packages=(python3 python3-venv python3-pip python3-bpfcc ca-certificates)
 kernels=()
 extras=.
 if [ "$purpose" != run ]; then
-	packages+=(qemu-system-x86 seabios busybox-static binutils kmod udev iproute2 procps curl wrk nginx-light)
+	packages+=(qemu-system-x86 seabios busybox-static file kmod udev iproute2 procps curl wrk nginx-light)
 	kernels+=(6.1)
 	extras='.[vm]'
 fi

@@ -11,6 +11,7 @@
 #include "task.h"
 #include "submit.h"
 #include "socket.h"
+#include "hooks.h"
 
 static __always_inline void listening(void *sk)
 {
@@ -45,40 +46,40 @@ static __always_inline void shut_down(void *sk, u32 how)
 
 #if HAVE_TRAMPOLINES
 
-int kretfunc__inet_csk_accept(u64 *ctx)
+int connect_accepted(u64 *ctx)
 {
 	if (is_watched())
-		accepted((struct sock *)ctx[ARGUMENTS_inet_csk_accept]);
+		accepted((struct sock *)ARGUMENT(ctx, ARGUMENTS_inet_csk_accept));
 	return 0;
 }
 
 /* Runs in the connecting thread, for IPv4 and IPv6, when the addresses are known and nothing is sent yet. */
-int kfunc__tcp_connect(u64 *ctx)
+int connect_begins(u64 *ctx)
 {
-	struct sock *sk = (struct sock *)ctx[0];
+	struct sock *sk = (struct sock *)ARGUMENT(ctx, 0);
 
 	if (is_watched())
 		state_of(identify(sk), sk, ROLE_CLIENT);
 	return 0;
 }
 
-int kfunc__tcp_shutdown(u64 *ctx)
+int connect_shutdown_begins(u64 *ctx)
 {
 	if (is_watched())
-		shut_down((void *)ctx[0], ctx[1]);
+		shut_down((void *)ARGUMENT(ctx, 0), ARGUMENT(ctx, 1));
 	return 0;
 }
 
-int kfunc__tcp_close(u64 *ctx)
+int connect_close_begins(u64 *ctx)
 {
-	forget((void *)ctx[0]);
+	forget((void *)ARGUMENT(ctx, 0));
 	return 0;
 }
 
 /* Not filtered: a process that is not watched yet may be selected by the port. */
-int kfunc__inet_csk_listen_start(u64 *ctx)
+int connect_listen_begins(u64 *ctx)
 {
-	listening((void *)ctx[0]);
+	listening((void *)ARGUMENT(ctx, 0));
 	return 0;
 }
 

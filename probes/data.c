@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Bytes on TCP sockets, IPv4 and IPv6.
+ * Bytes on TCP sockets, IPv4 and IPv6; and, where there are trampolines, the same on Unix stream sockets.
  *
- * Sees every call that moves bytes, whichever system call or io_uring request began it, since all end in the four
- * functions below. Does not see bytes that the kernel moves by itself: kTLS records, sockmap redirection, and
+ * Sees every call that moves bytes, whichever system call or io_uring request began it, since all end in the
+ * functions hooked here. Does not see bytes that the kernel moves by itself: kTLS records, sockmap redirection, and
  * TCP_ZEROCOPY_RECEIVE.
  */
 #include "events.h"
@@ -16,61 +16,62 @@
 #include "transfer.h"
 #include "hooks.h"
 
-/* Sequence number of the first of the `result` bytes just sent; write_seq stands behind them. */
-static __always_inline u32 sent_sequence(void *sk, s64 result)
-{
-	return result > 0 ? read_u32(sk + OFFSETOF_tcp_sock__write_seq) - (u32)result : 0;
-}
-
-static __always_inline u32 received_sequence(void *sk, s64 result)
-{
-	return result > 0 ? read_u32(sk + OFFSETOF_tcp_sock__copied_seq) - (u32)result : 0;
-}
-
 #if HAVE_TRAMPOLINES
 
-int kfunc__tcp_sendmsg(u64 *ctx)
+/* A call that moves bytes on a TCP or Unix stream socket is over: see VARIANT_MARK. */
+int data_moved(u64 *ctx)
 {
-	if (is_watched())
-		send_begins((struct sock *)ctx[0]);
+	bool is_egress = variant() & VARIANT_EGRESS;
+	struct sock *sk;
+	s64 result;
+	u32 flags = 0;
+
+	if (!is_watched())
+		return 0;
+	if (variant() & VARIANT_UNIX)
+		sk = sock_of((struct socket *)ARGUMENT(ctx, 0));
+	else
+		sk = (struct sock *)ARGUMENT(ctx, 0);
+	if (is_egress) {
+		result = (s32)ARGUMENT(ctx, ARGUMENTS_tcp_sendmsg);
+	} else {
+		flags = ARGUMENT(ctx, 3);
+		if (variant() & VARIANT_UNIX)
+			result = (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_recvmsg);
+		else
+			result = (s32)ARGUMENT(ctx, ARGUMENTS_tcp_recvmsg);
+	}
+	moved(sk, (void *)ARGUMENT(ctx, 1), ARGUMENT(ctx, 2), result, is_egress, flags, !(variant() & VARIANT_UNIX));
 	return 0;
 }
 
-int kretfunc__tcp_sendmsg(u64 *ctx)
+int data_send_begins(u64 *ctx)
 {
-	struct sock *sk = (struct sock *)ctx[0];
-	s64 result = (s32)ctx[ARGUMENTS_tcp_sendmsg];
-
-	if (is_watched())
-		sent(sk, (void *)ctx[1], result, sent_sequence(sk, result));
+	if (!is_watched())
+		return 0;
+	if (variant() & VARIANT_UNIX)
+		send_begins(sock_of((struct socket *)ARGUMENT(ctx, 0)));
+	else
+		send_begins((struct sock *)ARGUMENT(ctx, 0));
 	return 0;
 }
 
 #if HAS_FUNCTION_tcp_sendpage
 /* sendfile and splice before Linux 6.5; since then they arrive at tcp_sendmsg. */
-int kretfunc__tcp_sendpage(u64 *ctx)
+int data_sendpage(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen((void *)ctx[0], (s32)ctx[ARGUMENTS_tcp_sendpage], EGRESS);
+		passed_unseen((void *)ARGUMENT(ctx, 0), (s32)ARGUMENT(ctx, ARGUMENTS_tcp_sendpage), EGRESS);
 	return 0;
 }
 #endif
 
-int kretfunc__tcp_recvmsg(u64 *ctx)
-{
-	struct sock *sk = (struct sock *)ctx[0];
-	s64 result = (s32)ctx[ARGUMENTS_tcp_recvmsg];
-
-	if (is_watched())
-		received(sk, (void *)ctx[1], ctx[2], result, ctx[3], received_sequence(sk, result));
-	return 0;
-}
-
 /* splice from a socket to a pipe. */
-int kretfunc__tcp_splice_read(u64 *ctx)
+int data_splice_read(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ctx[0]), (s32)ctx[ARGUMENTS_tcp_splice_read], INGRESS);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)),
+			      (s32)ARGUMENT(ctx, ARGUMENTS_tcp_splice_read), INGRESS);
 	return 0;
 }
 
@@ -90,8 +91,7 @@ int data_sendmsg_exit(struct pt_regs *regs)
 	struct call call;
 
 	if (leave_call(&call))
-		sent((void *)call.argument[0], (void *)call.argument[1], result,
-		     sent_sequence((void *)call.argument[0], result));
+		moved((void *)call.argument[0], (void *)call.argument[1], call.argument[2], result, true, 0, true);
 	return 0;
 }
 
@@ -122,8 +122,8 @@ int data_recvmsg_exit(struct pt_regs *regs)
 	struct call call;
 
 	if (leave_call(&call))
-		received((void *)call.argument[0], (void *)call.argument[1], call.argument[2], result,
-			 call.argument[3], received_sequence((void *)call.argument[0], result));
+		moved((void *)call.argument[0], (void *)call.argument[1], call.argument[2], result, false,
+		      call.argument[3], true);
 	return 0;
 }
 

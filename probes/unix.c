@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Unix stream sockets: their life and their bytes. They have no sequence numbers and no addresses worth the name; the
+ * Unix stream sockets: their life, and those of their bytes that data.c does not see. They have no sequence numbers and no addresses worth the name; the
  * two ends know each other by the identity of the peer's socket. Datagram and seqpacket sockets are not followed.
  */
 #include "events.h"
@@ -40,68 +40,46 @@ static __always_inline void unix_released(struct socket *socket)
 
 #if HAVE_TRAMPOLINES
 
-int kretfunc__unix_stream_connect(u64 *ctx)
+int unix_connect(u64 *ctx)
 {
 	if (is_watched())
-		unix_opened((struct socket *)ctx[0], (s32)ctx[ARGUMENTS_unix_stream_connect], ROLE_CLIENT);
+		unix_opened((struct socket *)ARGUMENT(ctx, 0), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_connect), ROLE_CLIENT);
 	return 0;
 }
 
-int kretfunc__unix_accept(u64 *ctx)
+int unix_accepted(u64 *ctx)
 {
 	if (is_watched())
-		unix_opened((struct socket *)ctx[1], (s32)ctx[ARGUMENTS_unix_accept], ROLE_SERVER);
-	return 0;
-}
-
-int kfunc__unix_stream_sendmsg(u64 *ctx)
-{
-	if (is_watched())
-		send_begins(sock_of((struct socket *)ctx[0]));
-	return 0;
-}
-
-int kretfunc__unix_stream_sendmsg(u64 *ctx)
-{
-	if (is_watched())
-		sent(sock_of((struct socket *)ctx[0]), (void *)ctx[1], (s32)ctx[ARGUMENTS_unix_stream_sendmsg], 0);
+		unix_opened((struct socket *)ARGUMENT(ctx, 1), (s32)ARGUMENT(ctx, ARGUMENTS_unix_accept), ROLE_SERVER);
 	return 0;
 }
 
 #if HAS_FUNCTION_unix_stream_sendpage
-int kretfunc__unix_stream_sendpage(u64 *ctx)
+int unix_sendpage(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ctx[0]), (s32)ctx[ARGUMENTS_unix_stream_sendpage], EGRESS);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_sendpage), EGRESS);
 	return 0;
 }
 #endif
 
-int kretfunc__unix_stream_recvmsg(u64 *ctx)
+int unix_splice_read(u64 *ctx)
 {
 	if (is_watched())
-		received(sock_of((struct socket *)ctx[0]), (void *)ctx[1], ctx[2],
-			 (s32)ctx[ARGUMENTS_unix_stream_recvmsg], ctx[3], 0);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_splice_read), INGRESS);
 	return 0;
 }
 
-int kretfunc__unix_stream_splice_read(u64 *ctx)
+int unix_shutdown_begins(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ctx[0]), (s32)ctx[ARGUMENTS_unix_stream_splice_read], INGRESS);
+		unix_shut_down((struct socket *)ARGUMENT(ctx, 0), ARGUMENT(ctx, 1));
 	return 0;
 }
 
-int kfunc__unix_shutdown(u64 *ctx)
+int unix_release_begins(u64 *ctx)
 {
-	if (is_watched())
-		unix_shut_down((struct socket *)ctx[0], ctx[1]);
-	return 0;
-}
-
-int kfunc__unix_release(u64 *ctx)
-{
-	unix_released((struct socket *)ctx[0]);
+	unix_released((struct socket *)ARGUMENT(ctx, 0));
 	return 0;
 }
 
@@ -143,7 +121,8 @@ int unix_sendmsg_exit(struct pt_regs *regs)
 	struct call call;
 
 	if (leave_call(&call))
-		sent(sock_of((void *)call.argument[0]), (void *)call.argument[1], (s32)regs->ax, 0);
+		moved(sock_of((void *)call.argument[0]), (void *)call.argument[1], call.argument[2], (s32)regs->ax,
+		      true, 0, false);
 	return 0;
 }
 
@@ -168,8 +147,8 @@ int unix_recvmsg_exit(struct pt_regs *regs)
 	struct call call;
 
 	if (leave_call(&call))
-		received(sock_of((void *)call.argument[0]), (void *)call.argument[1], call.argument[2],
-			 (s32)regs->ax, call.argument[3], 0);
+		moved(sock_of((void *)call.argument[0]), (void *)call.argument[1], call.argument[2], (s32)regs->ax,
+		      false, call.argument[3], false);
 	return 0;
 }
 

@@ -8,6 +8,9 @@ tenth of the general way's cost; `expected` says where each direction must go on
 a `Session` at that point, which closes itself when it has nothing under way.
 
 Turns make losses visible: the kernel side numbers them, so a number that is missing is a turn whose events were lost.
+They also bound the damage. Requests and responses take turns, so an exchange of which something was lost ends with the
+turn of its response: both turns are skipped, and the next one begins a request, whose position the skipped response
+tells. Where requests are pipelined this does not hold, and a loss is the end of what we can follow.
 """
 
 from __future__ import annotations
@@ -42,14 +45,25 @@ class Connection:
 
     __slots__ = (
         "budget",
+        "described",
+        "doubts",
         "error",
         "expected",
         "family",
+        "head_turn",
         "heads",
+        "is_doubtful",
         "is_ended_by_peer",
+        "is_pipelined",
         "is_tls",
         "join_address",
         "kept",
+        "last_answered",
+        "last_request",
+        "last_request_bytes",
+        "last_response",
+        "last_response_bytes",
+        "last_response_size",
         "last_used_ns",
         "local_address",
         "local_port",
@@ -64,6 +78,7 @@ class Connection:
         "remote_port",
         "request_direction",
         "request_parity",
+        "resume_at",
         "role",
         "routes",
         "sequence_base",
@@ -105,6 +120,12 @@ class Connection:
         """By direction: the first bytes, until a protocol claims them."""
         self.kept: list[tuple[tuple[Any, ...], bytes]] = []
         """Events that wait for that."""
+        self.head_turn = 0
+        """The turn of the last event before that."""
+        self.is_doubtful = False
+        """What was seen of that turn may not be its beginning."""
+        self.doubts = 0
+        """Turns that no protocol claimed, but that may have been seen from the middle."""
         self.session: Any = None
         """The general way, while it is needed."""
         self.quick: Exchange | None = None
@@ -120,7 +141,11 @@ class Connection:
         self.request_parity = 1
         """Turns with this lowest bit are requests'."""
         self.skip_turn = 0
-        """A turn that belongs to a lost exchange."""
+        """Turns up to this one belong to an exchange that is given up; 0 if there is none."""
+        self.resume_at = -1
+        """Where the request after it will begin; -1 while that is not known."""
+        self.is_pipelined = False
+        """Requests were sent before the response to an earlier one had come."""
         self.trouble = 0
         """How often its bytes were not understood."""
         self.budget = 0
@@ -128,6 +153,16 @@ class Connection:
         self.error = 0
         """errno that the socket reported."""
         self.is_ended_by_peer = False
+        # The last messages that the hot path read, as they came: what repeats need not be read again.
+        self.last_request_bytes = b""
+        self.last_request: Any = None
+        self.last_response_bytes = b""
+        self.last_response_size = 0
+        self.last_response: Any = None
+        self.last_answered: Any = None
+        """The request that `last_response` answered."""
+        self.described: Any = None
+        """Kept by `traces.build`: the last exchange's messages and what was made of them."""
         self.last_used_ns = 0
         self.tid = 0
         """The thread of the last event."""

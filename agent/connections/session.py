@@ -1,8 +1,11 @@
 """The general way from bytes to exchanges: two streams, a reader for each, and the pairing between them.
 
-The hot path (`connection.py`) recognises the common shape by itself. Everything else comes here: heads in pieces,
-bodies with holes, chunks, pipelining, upgrades, losses. A session begins at any message boundary, with the exchanges
-that are under way, and is over when it is at a boundary again with nothing under way.
+The hot path (`table.py`) recognises the common shape by itself. Everything else comes here: heads in pieces, bodies
+with holes, chunks, pipelining, upgrades. A session begins at any message boundary, with the exchanges that are under
+way, and is over when it is at a boundary again with nothing under way.
+
+A session reads only what it can be sure of. At the first trouble it stops, and says in `trouble` what it was: the
+table gives it up, and goes on with a new one where the next request is sure to begin.
 """
 
 from __future__ import annotations
@@ -27,9 +30,6 @@ class Listener(typing.Protocol):
     def ended(self, exchange: Exchange) -> None:
         """The response is whole."""
 
-    def unanswerable(self, why: Trouble) -> None:
-        """Something of an exchange was seen that no span can be made of."""
-
 
 class Trouble(enum.Enum):
     """Why no span can be made of something that was seen."""
@@ -48,14 +48,16 @@ class Session:
     """One connection's two directions. `requests` and `responses` are its streams."""
 
     __slots__ = (
-        "_is_lost",
+        "_is_begun",
         "_listener",
         "_protocol",
         "_readers",
         "_role",
-        "failures",
+        "failure",
+        "is_uncounted",
         "requests",
         "responses",
+        "trouble",
     )
 
     def __init__(
@@ -74,9 +76,19 @@ class Session:
         for stream, position in zip((self.requests, self.responses), positions, strict=True):
             stream.position = stream.end = stream.turn_end = position
         self._readers: list[Generator[object, None, object] | None] = [None, None]
-        self._is_lost = [False, False]
-        self.failures: list[Exception] = []
-        """Unexpected exceptions of the parser: bugs, for the pipeline to log."""
+        self.trouble: Trouble | None = None
+        """Why it stopped; None while all is well."""
+        self.is_uncounted = False
+        """The trouble is with an exchange of which the listener has not been told."""
+        self._is_begun = False
+        """The head of the request that is being read is known."""
+        self.failure: Exception | None = None
+        """The parser's unexpected exception, with Trouble.BUG: for the pipeline to log."""
+
+    @property
+    def name(self) -> str:
+        """The protocol's."""
+        return self._protocol.name
 
     @property
     def is_idle(self) -> bool:
@@ -88,22 +100,39 @@ class Session:
             and requests.position == requests.end
             and responses.position == responses.end
             and not self._protocol.pairing.pending
-            and not any(self._is_lost)
         )
 
+    @property
+    def is_within_request(self) -> bool:
+        """Whether more of a request must come."""
+        return self._readers[0] is not None
+
+    @property
+    def is_within_head(self) -> bool:
+        """Whether a request has begun whose head is not known yet."""
+        return self._readers[0] is not None and not self._is_begun
+
     def step(self) -> None:
-        """Read what has come in."""
+        """Read what has come in, until there is trouble."""
         self._step_requests()
-        self._step_responses()
+        if self.trouble is None:
+            self._step_responses()
 
     def _step_requests(self) -> None:
         def begun(message: Any) -> None:
             stream = self.requests
+            self._is_begun = True
             exchange = Exchange(self._protocol, self._role, message, stream.begun_ns)
             self._protocol.pairing.begin(exchange)
             self._listener.begun(exchange, stream.begun_at)
 
-        self._read(0, self.requests, begun, lambda message: None)
+        def ended(message: Any) -> None:
+            del message
+            self._is_begun = False
+
+        self._read(0, self.requests, begun, ended)
+        if self.trouble is not None:
+            self.is_uncounted = not self._is_begun
 
     def _step_responses(self) -> None:
         def begun(message: Any) -> None:
@@ -115,13 +144,18 @@ class Session:
         def ended(message: Any) -> None:
             del message
             if self._protocol.pairing.answering() is None:
-                self._listener.unanswerable(Trouble.NO_REQUEST)
+                self.trouble = Trouble.NO_REQUEST
                 return
             exchange = self._protocol.pairing.end()
             exchange.end_ns = self.responses.now_ns
             self._listener.ended(exchange)
+            if self._protocol.pairing.pending and self.responses.turn_end >= self.responses.position:
+                # Where it ended is known only from the end of the turn: further responses may have been skipped.
+                self.trouble = Trouble.GAP
 
         self._read(1, self.responses, begun, ended)
+        if self.trouble is not None:
+            self.is_uncounted = not self._protocol.pairing.pending
 
     def _read(
         self,
@@ -130,16 +164,15 @@ class Session:
         begun: Callable[[Any], None],
         ended: Callable[[Any], None],
     ) -> None:
-        """Step one direction's reader until it needs more bytes."""
+        """Step one direction's reader until it needs more bytes, or there is trouble."""
         read = (self._protocol.request, self._protocol.response)[direction]
-        while True:
-            if self._is_lost[direction]:
-                if not stream.recover(self._protocol.resync):
-                    return
-                self._is_lost[direction] = False
+        while self.trouble is None:
             reader = self._readers[direction]
             if reader is None:
                 if stream.position == stream.end:
+                    return
+                if stream.is_at_gap:
+                    self.trouble = Trouble.GAP
                     return
                 reader = self._readers[direction] = read(stream)
             try:
@@ -151,18 +184,13 @@ class Session:
                 self._readers[direction] = None
                 return
             except Gap:
-                self._give_up(direction, Trouble.GAP)
+                self.trouble = Trouble.GAP
             except ProtocolError:
-                self._give_up(direction, Trouble.GARBAGE)
+                self.trouble = Trouble.GARBAGE
             except Exception as error:  # noqa: BLE001  (the wall: a bug in a parser must not stop the agent)
-                self.failures.append(error)
-                self._give_up(direction, Trouble.BUG)
+                self.trouble = Trouble.BUG
+                self.failure = error
             else:
                 if message is None:
                     return
                 begun(message)
-
-    def _give_up(self, direction: int, why: Trouble) -> None:
-        self._readers[direction] = None
-        self._is_lost[direction] = True
-        self._listener.unanswerable(why)

@@ -6,10 +6,12 @@
     close  the connection is over; what is under way has failed
 
 What an event means for a message is `session.py` and `connection.py`; this file keeps the table, sees losses, and
-judges what has failed. It is over 400 lines with its hot path, `data`, which is one function because a call costs a
-tenth of what it does. That path and the session give the same exchanges (tests/connections/test_paths.py).
+judges what has failed. It is over 400 lines and one thing: the table, with its hot path, `_quick`, which is one
+function because a call costs a tenth of what it does. That path and the session give the same exchanges (tests/connections/test_paths.py).
 
 A loss is counted where it shows: a turn number that is missing (see `_lost`), or a position beyond the one expected.
+An exchange is counted with its turn of requests, so each is counted once, whichever of its records are missing; and
+nothing is read where it is not sure to begin, so no response meets another's request.
 """
 
 from __future__ import annotations
@@ -26,13 +28,20 @@ from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
 
 MAX_CONNECTIONS: Final = 65536
-"""As many as the kernel side keeps at the most; beyond, the longest unused one is given up."""
+"""Twice what the kernel side keeps by default; beyond, the one that was opened first is given up."""
 MAX_PENDING: Final = 1024
 """Pipelined requests without an answer on one connection; beyond, it is no conversation that we can follow."""
 MAX_UNDECIDED_EVENTS: Final = 2 * MAX_CLASSIFY
 """Events kept until a protocol claims them: enough for MAX_CLASSIFY bytes, one by one, in both directions."""
 MAX_TROUBLE: Final = 3
 """Times that a connection's bytes may be misunderstood before it is given up."""
+MAX_DOUBTS: Final = 16
+"""Turns that may be of no known protocol because they were seen from the middle: after a loss, or on a connection that
+is older than the agent. A long body takes one."""
+MAX_EXITED: Final = 4096
+"""Processes that ended lately: more than end in EXIT_NS."""
+EXIT_NS: Final = 1_000_000_000
+"""How long the kernel may take to close the sockets of a process that ended."""
 LOST_RECORDS: Final = "ring_full"
 
 AF_UNIX: Final = 1
@@ -44,7 +53,7 @@ class Follower(typing.Protocol):
     def opened(self, connection: Connection, tid: int) -> None:
         """A watched process connected to somebody."""
 
-    def begun(self, exchange: Exchange, tid: int, join_key: object) -> None:
+    def begun(self, exchange: Exchange, tid: int, join_key: tuple[Any, int]) -> None:
         """A request's head passed, in this thread."""
 
     def resumed(self, exchange: Exchange, tid: int) -> None:
@@ -85,6 +94,8 @@ class Connections:
         self.finished: deque[Exchange] = deque()
         """Exchanges that are over, in that order; whoever takes them out clears it."""
         self._live: dict[int, Connection] = {}
+        self._exited: dict[int, int] = {}
+        """By tgid: when a process ended whose sockets are being closed."""
         self.on_bug: Callable[[str, Exception], None] = lambda protocol, error: None
         """Called with a parser's unexpected exception."""
 
@@ -152,8 +163,8 @@ class Connections:
             return
         turn = fields[13]
         if turn != connection.turn:
-            if turn > connection.turn + 1 and connection.protocol is not None:
-                self._lost(connection, turn, fields)
+            if turn != connection.turn + 1 and not self._lost(connection, turn, fields):
+                return
             connection.turn = turn
         connection.last_used_ns = fields[0]
         connection.tid = fields[2]
@@ -179,11 +190,19 @@ class Connections:
                 exchange = None
             if exchange is not None or position != expected[direction] or captured != size:
                 return False
-            protocol = connection.protocol
-            request = protocol.quick_request(payload)  # type: ignore[union-attr]  # checked by `data`
-            if request is None:
+            if other_position != expected[not direction]:
                 return False
-            exchange = Exchange(protocol, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
+            # Clients repeat themselves to the byte (pollers, health checks, load generators): one comparison then
+            # spares a parse. A message is never changed once it is read this way, so it may be shared.
+            if payload == connection.last_request_bytes:
+                request = connection.last_request
+            else:
+                request = connection.protocol.quick_request(payload)  # type: ignore[union-attr]  # checked by `data`
+                if request is None:
+                    return False
+                connection.last_request = request
+                connection.last_request_bytes = payload
+            exchange = Exchange(connection.protocol, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
             exchange.connection = connection
             connection.quick = exchange
             connection.remaining = -1
@@ -197,9 +216,21 @@ class Connections:
         if remaining < 0:
             if position != expected[direction]:
                 return False
-            response = exchange.protocol.quick_response(payload, size, exchange.request)
-            if response is None:
-                return False
+            request = exchange.request
+            if (
+                payload == connection.last_response_bytes
+                and size == connection.last_response_size
+                and request is connection.last_answered
+            ):
+                response = connection.last_response
+            else:
+                response = exchange.protocol.quick_response(payload, size, request)
+                if response is None:
+                    return False
+                connection.last_response = response
+                connection.last_response_bytes = payload
+                connection.last_response_size = size
+                connection.last_answered = request
             exchange.response = response
             exchange.first_byte_ns = start_ns or time_ns
             remaining = response.size - size
@@ -232,13 +263,18 @@ class Connections:
             if session is not None:
                 session.requests.close()
             return
-        if session is None and connection.quick is not None and connection.remaining < 0:
-            session = self._begin_session(connection)
+        exchange = connection.quick
+        if session is None and exchange is not None:
+            if connection.remaining < 0:
+                session = self._begin_session(connection)
+            elif connection.remaining <= position - connection.expected[direction]:
+                self._ended_quickly(connection, exchange, time_ns)
         if session is not None:
             session.responses.advance(position, time_ns)
             session.responses.close()
-            self._step(connection, session)
-        self._fail_pending(connection, time_ns, Failure.CLOSED_BY_PEER)
+            self._step(connection, session, connection.turn)
+        why = Failure.CLOSED_BY_PEER if direction == INGRESS else Failure.CLOSED_LOCALLY
+        self._fail_pending(connection, time_ns, why)
 
     def progress(  # noqa: PLR0913  (the event's fields)
         self,
@@ -259,7 +295,7 @@ class Connections:
         if connection.session is not None:
             stream = connection.session.responses if direction == answers else connection.session.requests
             stream.advance(positions[direction], last_ns[direction], tail=tail)
-            self._step(connection, connection.session)
+            self._step(connection, connection.session, turn)
         elif exchange is not None and connection.remaining > 0:
             passed = positions[answers] - connection.expected[answers]
             if passed == connection.remaining:
@@ -270,6 +306,7 @@ class Connections:
         self,
         *,
         time_ns: int,
+        tgid: int,
         socket: int,
         positions: tuple[int, int],
         last_ns: tuple[int, int],
@@ -289,6 +326,7 @@ class Connections:
             return
         if turn > connection.turn:
             self._lost(connection, turn + 1, None)
+            connection.turn = turn
         answers = 1 - connection.request_direction
         exchange = connection.quick
         if exchange is not None and 0 < connection.remaining <= positions[answers] - connection.expected[answers]:
@@ -298,9 +336,19 @@ class Connections:
             for stream, direction in ((session.requests, 1 - answers), (session.responses, answers)):
                 stream.advance(positions[direction], last_ns[direction])
                 stream.close()
-            self._step(connection, session, is_closing=True)
-        why = Failure.CLOSED_BY_PEER if connection.is_ended_by_peer else Failure.CLOSED_LOCALLY
+            self._step(connection, session, turn, is_closing=True)
+        why = Failure.CLOSED_LOCALLY
+        if connection.is_ended_by_peer:
+            why = Failure.CLOSED_BY_PEER
+        elif 0 <= time_ns - self._exited.get(tgid, time_ns + 1) < EXIT_NS:
+            why = Failure.PROCESS_EXIT
         self._fail_pending(connection, time_ns, why)
+
+    def exited(self, tgid: int, time_ns: int) -> None:
+        """A process ended: the kernel closes its sockets now."""
+        if len(self._exited) >= MAX_EXITED:
+            del self._exited[next(iter(self._exited))]
+        self._exited[tgid] = time_ns
 
     def exclude(self, tgid: int) -> None:
         """A process is not traced any more: forget its connections. What was under way is filtered."""
@@ -318,38 +366,83 @@ class Connections:
     # The general way.
 
     def _undecided(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
-        """Keep an event until a protocol claims the connection, then replay."""
-        direction = fields[14]
+        """Keep events until a protocol claims the connection, then read them."""
+        position, other_position, size, captured = fields[7], fields[8], fields[10], fields[11]
+        turn, direction = fields[13], fields[14]
+        expected, before = connection.expected, connection.head_turn
+        is_next = position == expected[direction]
+        expected[direction], expected[1 - direction] = position + size, other_position
+        connection.head_turn = turn
+        if turn == before + 1 and is_next:
+            connection.is_doubtful = not before and connection.role is Role.UNKNOWN
+        elif turn != before or not is_next:
+            connection.is_doubtful = True
+            connection.kept, connection.heads = [], [b"", b""]
+        if turn == connection.skip_turn:
+            return
         head = connection.heads[direction]
         if len(head) < MAX_CLASSIFY:
             head = connection.heads[direction] = head + payload[:MAX_CLASSIFY]
         connection.kept.append((fields, payload))
         protocol, verdict = classify(self._protocols, head)
-        if verdict is Verdict.MORE and fields[11] == fields[10] and len(connection.kept) < MAX_UNDECIDED_EVENTS:
+        if verdict is Verdict.MORE and captured == size and len(connection.kept) < MAX_UNDECIDED_EVENTS:
             return
-        if protocol is None:
+        if protocol is not None:
+            self._claim(connection, protocol, turn, direction, verdict)
+        elif connection.is_doubtful and connection.doubts < MAX_DOUBTS:
+            connection.doubts += 1
+            connection.skip_turn = turn
+            connection.kept, connection.heads = [], [b"", b""]
+        else:
             self._mute(connection, "unknown_protocol")
-            return
+
+    def _claim(
+        self,
+        connection: Connection,
+        protocol: type[Protocol],
+        turn: int,
+        direction: int,
+        verdict: Verdict,
+    ) -> None:
+        """A connection is of a protocol, as a message in `turn` shows: read what was kept of that turn."""
         is_request = verdict is Verdict.REQUEST
         requests = direction if is_request else 1 - direction
         role = Role.SERVER if requests == INGRESS else Role.CLIENT
-        if connection.role is not Role.UNKNOWN and role is not connection.role:
+        is_new = connection.role is not Role.UNKNOWN
+        if is_new and role is not connection.role:
             self._mute(connection, "wrong_direction")
             return
         _settle_role(connection, role, requests)
-        connection.request_parity = (fields[13] + (not is_request)) & 1
+        connection.request_parity = (turn + (not is_request)) & 1
         connection.protocol = protocol()
-        kept, connection.kept, connection.heads = connection.kept, [], [b"", b""]
-        for before, bytes_before in kept:
-            if connection.session is not None or not self._quick(connection, before, bytes_before):
-                self._general(connection, before, bytes_before)
+        kept = [event for event in connection.kept if event[0][13] == turn]
+        connection.kept, connection.heads = [], [b"", b""]
+        first = kept[0][0]
+        connection.expected[direction], connection.expected[1 - direction] = first[7], first[8]
+        connection.skip_turn = 0
+        missed = _count_requests(connection, 1, turn)
+        unasked = 0
+        if not is_request:
+            unasked = int(turn == 1)
+            self._skip(connection, turn)
+        elif connection.is_doubtful and (is_new or turn > 1):
+            missed += 1
+            self._skip(connection, turn + 1)
+        if not is_new:
+            missed, unasked = 0, missed + unasked
+        _count(self._ledger, self._ledger.lost, LOST_RECORDS, missed)
+        _count(self._ledger, self._ledger.unparsed, Trouble.NO_REQUEST.value, unasked)
+        for before, payload in kept:
+            if connection.session is not None or not self._quick(connection, before, payload):
+                self._general(connection, before, payload)
 
     def _general(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
         """Everything unusual."""
         (time_ns, _, _, _, _, _, start_ns, position, other_position, other_last_ns, size, _,
          sequence, turn, direction, _) = fields  # fmt: skip
-        if turn == connection.skip_turn:
-            connection.expected[direction] = position + size
+        if connection.skip_turn and (
+            not self._resume(connection, fields) or self._quick(connection, fields, payload)
+        ):
             return
         session = connection.session or self._begin_session(connection)
         if direction == connection.request_direction:
@@ -357,14 +450,21 @@ class Connections:
             stream, other = session.requests, session.responses
         else:
             stream, other = session.responses, session.requests
-        other.end_turn(other_position, other_last_ns)
+        if other.turn_end < other_position:
+            # What was left of the turn before comes first: it may have been cut by a loss, or be the end of all.
+            other.end_turn(other_position, other_last_ns)
+            self._step(connection, session, turn - 1)
+            if connection.session is not session:
+                if connection.socket in self._live and not self._quick(connection, fields, payload):
+                    self._general(connection, fields, payload)
+                return
         stream.feed(position, payload, size, time_ns, start_ns=start_ns)
         if direction == INGRESS:
             pending = connection.pending()
             if pending:
                 # Responses come for the oldest request, more of a request for the newest.
                 self._follower.resumed(pending[-connection.is_server], connection.tid)
-        self._step(connection, session)
+        self._step(connection, session, turn)
 
     def _begin_session(self, connection: Connection) -> Session:
         """Go on in the general way, from where the hot path came to."""
@@ -386,14 +486,15 @@ class Connections:
             connection.remaining = 0
         return session
 
-    def _step(self, connection: Connection, session: Session, *, is_closing: bool = False) -> None:
-        """Read what came, and see whether the general way is still needed."""
+    def _step(
+        self, connection: Connection, session: Session, turn: int, *, is_closing: bool = False
+    ) -> None:
+        """Read what came in `turn`, and see whether the general way is still needed."""
         protocol = connection.protocol
         assert protocol is not None
         session.step()
-        for error in session.failures:
-            self.on_bug(protocol.name, error)
-        session.failures.clear()
+        if session.trouble is not None:
+            self._give_up(connection, session, turn)
         if is_closing:
             return
         if protocol.wants_capture > connection.budget:
@@ -406,6 +507,9 @@ class Connections:
             for exchange in connection.pending():
                 self._abandon(exchange, self._ledger.unparsed, Trouble.GARBAGE.value)
             self._mute(connection, "not_understood")
+        elif session.trouble is not None:
+            if connection.is_pipelined:
+                self._mute(connection, "pipelined_loss")
         elif session.is_idle:
             requests = connection.request_direction
             connection.expected[requests] = session.requests.position
@@ -443,39 +547,104 @@ class Connections:
         if connection.protocol is not None:
             connection.protocol.pairing.pending.clear()
 
-    def _lost(self, connection: Connection, turn: int, fields: tuple[Any, ...] | None) -> None:
-        """Turns between the last event's and `turn` made no events: their records were lost.
+    # Losses.
 
-        An exchange is a turn of requests and a turn of answers, pipelining apart. Those of which the answer was
-        missed are lost; so are those of which the request was.
+    def _lost(self, connection: Connection, turn: int, fields: tuple[Any, ...] | None) -> bool:
+        """The turn of the last event is not the one before `turn`. Gives whether to go on with the event at hand.
+
+        Turns between them made no events: their records were lost. Without `fields` the connection is closing.
         """
-        missed = range(connection.turn + 1, turn)
+        if turn <= connection.turn:
+            self._ledger.records_ignored["late"] += 1
+            return False
+        if connection.protocol is None:
+            return True
+        ledger, session = self._ledger, connection.session
+        requests = connection.request_direction
+        seen = connection.expected[requests]
+        if session is not None:
+            seen = session.requests.end
+            session.requests.end_turn(seen, connection.last_used_ns)
+            session.step()
+        is_cut = session is not None and session.is_within_request
         pending = connection.pending()
-        if connection.quick is not None and connection.remaining > 0:
-            # Its head was seen, and the end of its body: only when exactly it ended is not known.
-            self._ended(connection.quick, connection.last_used_ns)
-            pending = []
-        for exchange in pending:
-            self._abandon(exchange, self._ledger.lost, LOST_RECORDS)
+        if len(pending) == 1 and pending[0].response is not None:
+            # The next request is out, so this response is whole: only when exactly it ended is not known.
+            self._ended(pending[0], connection.last_used_ns)
+        else:
+            for exchange in pending:
+                self._abandon(exchange, ledger.lost, LOST_RECORDS)
         self._forget_pending(connection)
-        requests = sum(1 for number in missed if number & 1 == connection.request_parity)
-        self._ledger.captured += requests
-        self._ledger.lost[LOST_RECORDS] += requests
         connection.session = None
-        if fields is None:
-            return
-        direction = fields[14]
-        connection.expected[direction] = fields[7]
-        connection.expected[1 - direction] = fields[8]
-        if turn & 1 != connection.request_parity:
-            connection.skip_turn = turn
+        missed = _count_requests(connection, connection.turn + 1, turn)
+        missed += session is not None and (session.is_within_head or session.is_uncounted)
+        if fields is not None and fields[14] == requests:
+            # Where this request begins is known if just the response to the last one is missing.
+            is_known = fields[7] == seen
+            missed += not is_known
+            if is_known and not is_cut:
+                connection.skip_turn = 0
+                connection.expected[requests], connection.expected[1 - requests] = seen, fields[8]
+            else:
+                self._skip(connection, turn + 1)
+        else:
+            self._skip(connection, turn)
+        _count(ledger, ledger.lost, LOST_RECORDS, missed)
+        if connection.is_pipelined and fields is not None:
+            self._mute(connection, "pipelined_loss")
+            return False
+        return True
+
+    def _give_up(self, connection: Connection, session: Session, turn: int) -> None:
+        """What comes next in `turn` cannot be read: go on with the next turn of requests."""
+        ledger, why = self._ledger, session.trouble
+        assert why is not None
+        if session.failure is not None:
+            self.on_bug(session.name, session.failure)
+        pending = connection.pending()
+        is_request = turn & 1 == connection.request_parity
+        connection.is_pipelined |= bool(pending) and session.is_uncounted and is_request
+        for exchange in pending:
+            self._abandon(exchange, ledger.unparsed, why.value)
+        _count(ledger, ledger.unparsed, why.value, int(session.is_uncounted))
+        connection.trouble += why is not Trouble.GAP
+        connection.session = None
+        self._forget_pending(connection)
+        if is_request:
+            self._skip(connection, turn + 1)
+        else:
+            self._skip(connection, turn)
+            connection.resume_at = session.requests.end
+
+    def _skip(self, connection: Connection, turn: int) -> None:
+        """Read nothing up to the end of a turn of responses."""
+        connection.skip_turn = turn
+        connection.resume_at = -1
+        # So the hot path leaves the connection to `_resume`.
+        connection.expected[connection.request_direction] = -1
+
+    def _resume(self, connection: Connection, fields: tuple[Any, ...]) -> bool:
+        """Whether an event is the beginning of the first request after what is skipped."""
+        position, other_position, turn, direction = fields[7], fields[8], fields[13], fields[14]
+        if direction != connection.request_direction:
+            connection.skip_turn = max(turn, connection.skip_turn)
+            connection.resume_at = other_position
+            return False
+        if turn <= connection.skip_turn:
+            return False
+        if position != connection.resume_at:
+            _count(self._ledger, self._ledger.unparsed, Trouble.GAP.value, 1)
+            self._skip(connection, turn + 1)
+            return False
+        connection.skip_turn = 0
+        connection.expected[direction], connection.expected[1 - direction] = position, other_position
+        return True
 
     def _lost_undecided(self, connection: Connection, turn: int) -> None:
         """A connection closed before any protocol claimed it: lost, if its records were."""
-        if turn > connection.turn and connection.role is not Role.UNKNOWN:
-            exchanges = (turn + 1) // 2
-            self._ledger.captured += exchanges
-            self._ledger.lost["ring_full_unclassified"] += exchanges
+        is_damaged = turn > connection.turn or connection.is_doubtful or connection.doubts > 0
+        if is_damaged and connection.role is not Role.UNKNOWN:
+            _count(self._ledger, self._ledger.lost, "ring_full_unclassified", (turn + 1) // 2)
 
     def _mute(self, connection: Connection, why: str) -> None:
         """Nothing more is wanted of a connection."""
@@ -505,6 +674,7 @@ class _Listener:
         """A request's head is known."""
         connection = self._connection
         exchange.connection = connection
+        connection.is_pipelined = connection.is_pipelined or len(exchange.protocol.pairing.pending) > 1
         self._table._ledger.captured += 1
         place = position
         if connection.family != AF_UNIX:
@@ -515,17 +685,18 @@ class _Listener:
         """The response is whole."""
         self._table._ended(exchange, exchange.end_ns)
 
-    def unanswerable(self, why: Trouble) -> None:
-        """Something was seen that no span can be made of: what is under way is not to be paired any more."""
-        connection, ledger = self._connection, self._table._ledger
-        connection.trouble += 1
-        pending = connection.pending()
-        for exchange in pending:
-            self._table._abandon(exchange, ledger.unparsed, why.value)
-        if not pending:
-            ledger.captured += 1
-            ledger.unparsed[why.value] += 1
-        self._table._forget_pending(connection)
+
+def _count(ledger: Ledger, counter: Counter[str], why: str, exchanges: int) -> None:
+    """Exchanges of which no span is made, and of which nobody has been told."""
+    if exchanges:
+        ledger.captured += exchanges
+        counter[why] += exchanges
+
+
+def _count_requests(connection: Connection, first: int, end: int) -> int:
+    """How many of the turns from `first` to before `end` are requests'."""
+    odd = 1 - connection.request_parity
+    return (end + odd) // 2 - (first + odd) // 2
 
 
 def _settle_role(connection: Connection, role: Role, requests: int) -> None:

@@ -14,9 +14,11 @@ agent, however it ends.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
@@ -28,6 +30,12 @@ DESCRIPTORS_PER_MESSAGE: Final = 200
 """The kernel passes 253 at the most (SCM_MAX_FD)."""
 
 _KPROBE_ENTRY, _KPROBE_RETURN = 0, 1
+_NAME_PREFIXES: Final = {"fentry": "kfunc__", "fexit": "kretfunc__"}
+_NO_ATTACH_TYPE: Final = 0xFFFFFFFF
+_VARIANT_MARK: Final = 0x7A000001
+"""VARIANT_MARK in probes/include/hooks.h."""
+_MOV64_IMMEDIATE: Final = 0xB7
+_INSTRUCTION: Final = struct.Struct("<BBhi")
 
 
 def main() -> NoReturn:
@@ -47,16 +55,16 @@ def main() -> NoReturn:
 
 def _serve(channel: socket.socket, loaded: _Compiler, request: dict[str, Any]) -> None:
     loaded.compile(request["text"], request["flags"])
-    functions = {spec["function"]: loaded.load(spec) for spec in request["programs"]}
+    programs = [loaded.load(spec) for spec in request["programs"]]
     send_message(channel, {"maps": request["maps"]}, [loaded.map(name) for name in request["maps"]])
     if receive_text(channel) != "attach":
         return
     attached: list[tuple[str, str]] = []
     descriptors = []
     failed = {}
-    for spec in request["programs"]:
+    for spec, program in zip(request["programs"], programs, strict=True):
         for hook in spec["hooks"]:
-            descriptor = loaded.attach(functions[spec["function"]], hook)
+            descriptor = loaded.attach(program, hook)
             if descriptor >= 0:
                 attached.append((spec["function"], hook))
                 descriptors.append(descriptor)
@@ -111,13 +119,36 @@ class _Compiler:
             raise CompileError(f"the BPF programs do not compile: {error}") from error
 
     def load(self, spec: dict[str, Any]) -> int:
-        """Load one program; its descriptor."""
-        kind = spec["hooks"][0].partition(":")[0]
-        try:
-            function = self._bpf.load_func(spec["function"].encode(), self._types[kind])
-        except Exception as error:  # noqa: BLE001  (bcc raises Exception itself)
-            raise LoadError(f"the kernel refuses {spec['function']}: {error}") from error
-        return int(function.fd)
+        """Load one program; its descriptor.
+
+        libbcc takes the function that a trampoline hooks from the program's name, so the name is made from the hook.
+        """
+        lib, module = self._lib, self._bpf.module
+        function = spec["function"].encode()
+        kind, _, target = spec["hooks"][0].partition(":")
+        size = lib.bpf_function_size(module, function)
+        code = ctypes.create_string_buffer(
+            put_variant(ctypes.string_at(lib.bpf_function_start(module, function), size), spec["variant"]), size
+        )
+        name = f"{_NAME_PREFIXES.get(kind, '')}{target if kind in _NAME_PREFIXES else spec['function']}"
+        descriptor = lib.bcc_func_load(
+            module,
+            self._types[kind],
+            name.encode(),
+            code,
+            size,
+            lib.bpf_module_license(module),
+            lib.bpf_module_kern_version(module),
+            0,
+            None,
+            0,
+            None,
+            _NO_ATTACH_TYPE,
+        )
+        if descriptor < 0:
+            reason = os.strerror(ctypes.get_errno())
+            raise LoadError(f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}")
+        return int(descriptor)
 
     def map(self, name: str) -> int:
         """The descriptor of a map."""
@@ -135,6 +166,18 @@ class _Compiler:
             event = f"zerospan_{kind}_{name}".encode()
             descriptor = self._lib.bpf_attach_kprobe(program, is_return, event, name.encode(), 0, 0)
         return int(descriptor) if descriptor >= 0 else -(abs(descriptor) if descriptor < -1 else 2)
+
+
+def put_variant(code: bytes, variant: int | None) -> bytes:
+    """Instructions with the number put in where the mark stands."""
+    if variant is None:
+        return code
+    patched = bytearray(code)
+    for at in range(0, len(code), _INSTRUCTION.size):
+        opcode, registers, offset, immediate = _INSTRUCTION.unpack_from(code, at)
+        if opcode == _MOV64_IMMEDIATE and immediate == _VARIANT_MARK:
+            _INSTRUCTION.pack_into(patched, at, opcode, registers, offset, variant)
+    return bytes(patched)
 
 
 def send_message(

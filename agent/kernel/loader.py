@@ -142,7 +142,12 @@ class Loader:
             "flags": flags(plan.constants),
             "maps": MAPS,
             "programs": [
-                {"function": p.function, "hooks": p.hooks, "is_required": p.is_required}
+                {
+                    "function": p.function,
+                    "hooks": p.hooks,
+                    "is_required": p.is_required,
+                    "variant": p.variant,
+                }
                 for p in plan.programs
             ],
         }

@@ -26,6 +26,8 @@ class ProgramSpec:
     """Loaded only where the kernel has no BPF trampolines."""
     condition: str | None
     """A constant of the program text that must not be 0 (`HAS_FUNCTION_…`)."""
+    variant: int | None
+    """What the loader puts in for VARIANT_MARK (probes/include/hooks.h); None for a program without variants."""
     why: str
 
 
@@ -78,5 +80,6 @@ def _program(entry: dict[str, object]) -> ProgramSpec:
         needs_trampolines=hooks[0].startswith(("fentry:", "fexit:")),
         is_fallback=entry.get("without_trampolines") is True,
         condition=str(condition) if condition is not None else None,
+        variant=variant if isinstance(variant := entry.get("variant"), int) else None,
         why=str(entry["why"]),
     )

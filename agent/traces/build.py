@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
 
-from agent.protocols import Role
+from agent.protocols import Description, Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.spans import semconv
 from agent.spans.span import Attributes, Span, SpanKind, Status, Value
@@ -23,7 +23,7 @@ class Builder:
     def build(self, exchange: Exchange) -> Span:
         """The span of an exchange whose trace is settled."""
         connection = exchange.connection
-        description = exchange.protocol.describe(exchange)
+        description = _describe(exchange)
         network = connection.network
         if network is None:
             network = connection.network = describe_network(connection)
@@ -55,6 +55,23 @@ class Builder:
             True,
             remote.trace_state if remote is not None else "",
         )
+
+
+def _describe(exchange: Exchange) -> Description:
+    """The protocol's description; the last one again, where messages repeat themselves (connections/table.py)."""
+    connection = exchange.connection
+    described = connection.described
+    if (
+        described is not None
+        and described[0] is exchange.request
+        and described[1] is exchange.response
+        and exchange.failure is None
+    ):
+        return described[2]  # type: ignore[no-any-return]  # what is stored below
+    description = exchange.protocol.describe(exchange)
+    if exchange.failure is None:
+        connection.described = (exchange.request, exchange.response, description)
+    return description
 
 
 def describe_network(connection: Any) -> Attributes:

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from bench.vm.workloads import WORKLOADS
+from bench.vm.workloads import WORKLOADS, Workload
 from deploy.guest import CHECKOUT, COUNTING, SERIES, Guest, GuestError, Machine
 from tests.vm.servers.build import build
 
@@ -67,29 +67,31 @@ def main() -> int:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print what was measured; a guest ms is 10^6 instructions."""
+    """Print what was measured. On one saturated CPU the rate of requests is the inverse of the busy time of each."""
     print(f"\nKernel {figures['kernel']}; ms per request, 1 ms = 10^6 instructions\n")
     print(
-        f"{'workload':42}{'without':>9}{'with':>9}{'added':>9}{'limit':>8}{'BPF':>8}{'runs':>7}{'agent':>8}{'rate':>7}"
+        f"{'workload':42}{'without':>9}{'with':>9}{'added':>9}{'limit':>8}{'BPF':>8}{'runs':>7}{'agent':>8}{'rate':>7}{'traced':>8}"
     )
     for workload in WORKLOADS:
         if row := figures["workloads"].get(workload.name):
-            print(f"{workload.what:42}{_row(row, workload.limit_ms)}")
+            print(f"{workload.what:42}{_row(row, workload)}")
     if agent := figures.get("agent"):
         print()
         for line in _agent_lines(agent):
             print(line)
 
 
-def _row(row: dict[str, Any], limit: float | None) -> str:
+def _row(row: dict[str, Any], workload: Workload) -> str:
     without = f"{row['without']['busy_ms']:9.4f}"
     if "with" not in row:
         return without
     loaded = row["with"]
     added = loaded["busy_ms"] - row["without"]["busy_ms"]
+    traced = f"{loaded['spans'] / workload.spans:8.1%}" if workload.spans else ""
     return (
-        f"{without}{loaded['busy_ms']:9.4f}{added:9.4f}{limit if limit else '':>8}{row['bpf_ms']:8.4f}"
-        f"{row['bpf_runs']:7.1f}{loaded['agent_ms']:8.4f}{loaded['rate'] / row['without']['rate']:7.2f}"
+        f"{without}{loaded['busy_ms']:9.4f}{added:9.4f}{workload.limit_ms or '':>8}"
+        f"{row['bpf_ms']:8.4f}{row['bpf_runs']:7.1f}{loaded['agent_ms']:8.4f}"
+        f"{row['without']['busy_ms'] / loaded['busy_ms']:7.2f}{traced}"
     )
 
 

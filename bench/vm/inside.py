@@ -29,11 +29,13 @@ from bench.vm.readings import (
     resident_mb,
     runs_counted,
 )
-from bench.vm.workloads import WORKLOADS, Started, agent_command, start_sink
+from bench.vm.workloads import WORKLOADS, Started, agent_command, start_sink, take_spans
 from tests.vm.harness_guest import Servers, wait_until
 
 WARM_S: Final = 1
 LOAD_S: Final = 2
+SETTLE_S: Final = 3
+"""Until the last batch is at the collector; an idle guest second costs next to nothing."""
 IDLE_S: Final = 10
 READY_S: Final = 600.0
 STOP_S: Final = 60.0
@@ -46,20 +48,27 @@ class Cost:
     requests: int
     busy_ms: float
     """Of everything in the guest, per request."""
-    rate: float
-    """Requests per guest second."""
     agent_ms: float = 0.0
     """CPU of the agent's process, per request."""
+    spans: float = 0.0
+    """That arrived at the collector, per request of the measurement and its warming up."""
 
 
-def measure(started: Started, agent: int | None) -> Cost:
+def measure(started: Started, agent: int | None, directory: Path) -> Cost:
     """Warm up, then measure."""
-    started.load(WARM_S)
-    began, busy, own = time.monotonic(), busy_s(), cpu_s(agent) if agent else 0.0
+    warm = started.load(WARM_S)
+    busy, own = busy_s(), cpu_s(agent) if agent else 0.0
     requests = started.load(LOAD_S)
-    busy, elapsed = busy_s() - busy, time.monotonic() - began
+    busy = busy_s() - busy
     own = cpu_s(agent) - own if agent else 0.0
-    return Cost(requests, busy / requests * 1e3, requests / elapsed, own / requests * 1e3)
+    if agent:
+        time.sleep(SETTLE_S)
+    return Cost(
+        requests=requests,
+        busy_ms=busy / requests * 1e3,
+        agent_ms=own / requests * 1e3,
+        spans=take_spans(directory) / (requests + warm),
+    )
 
 
 def kernel_time(started: Started) -> dict[str, float]:
@@ -109,7 +118,6 @@ class Agent:
 
     def idle(self) -> float:
         """Give its CPU seconds per second without load."""
-        time.sleep(1)  # the last batch is on its way
         own, began = cpu_s(self.process.pid), time.monotonic()
         time.sleep(IDLE_S)
         return (cpu_s(self.process.pid) - own) / (time.monotonic() - began)
@@ -143,7 +151,7 @@ def run(chosen: list[str], template: str, directory: Path) -> dict[str, Any]:
             if workload.name in chosen:
                 started[workload.name] = workload.start(servers)
         for name, workload_started in started.items():
-            cost = measure(workload_started, None)
+            cost = measure(workload_started, None, directory)
             figures["workloads"][name] = {"without": asdict(cost)}
             print(f"{name}: {cost.busy_ms:.4f} ms per request without", flush=True)
         if not template:
@@ -153,11 +161,16 @@ def run(chosen: list[str], template: str, directory: Path) -> dict[str, Any]:
         agent = Agent(agent_command(template, sink=sink.port, ports=ports), directory)
         print(f"agent: ready after {agent.start['seconds']:.1f} s", flush=True)
         for name, workload_started in started.items():
-            cost = measure(workload_started, agent.process.pid)
+            cost = measure(workload_started, agent.process.pid, directory)
             row = figures["workloads"][name]
             row["with"] = asdict(cost)
             row |= kernel_time(workload_started)
-            print(f"{name}: {cost.busy_ms:.4f} ms per request with", flush=True)
+            time.sleep(SETTLE_S)
+            take_spans(directory)
+            print(
+                f"{name}: {cost.busy_ms:.4f} ms per request with, {cost.spans:.2f} spans",
+                flush=True,
+            )
         figures["agent"] = {"start": agent.start, **agent.footprint()}
         figures["agent"]["idle_cpu"] = agent.idle()
         figures["agent"]["stop"] = agent.stop()

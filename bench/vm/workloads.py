@@ -13,6 +13,7 @@ from tests.vm.harness_guest import Server, Servers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Workload:
     name: str
     what: str
     start: Callable[[Servers], Started]
+    spans: int
+    """Of the selected servers, per request."""
     limit_ms: float | None = None
     """Added busy time per request that we promise to stay below."""
 
@@ -105,18 +108,29 @@ def _redis(servers: Servers) -> Started:
 
 
 WORKLOADS: Final = (
-    Workload("go", "Go net/http hello, 8 connections", _go, limit_ms=0.15),
-    Workload("nginx", "nginx hello, 8 connections", _nginx, limit_ms=0.11),
-    Workload("nginx-file", "nginx file, 8 connections", _nginx_file, limit_ms=0.11),
-    Workload("gunicorn", "gunicorn (sync) hello, 4 connections", _gunicorn, limit_ms=0.18),
-    Workload("chain", "nginx → Python → Python, 4 connections", _chain),
-    Workload("redis", "redis-benchmark GET, Redis not selected", _redis),
+    Workload("go", "Go net/http hello, 8 connections", _go, spans=1, limit_ms=0.15),
+    Workload("nginx", "nginx hello, 8 connections", _nginx, spans=1, limit_ms=0.11),
+    Workload("nginx-file", "nginx file, 8 connections", _nginx_file, spans=1, limit_ms=0.11),
+    Workload("gunicorn", "gunicorn (sync) hello, 4 connections", _gunicorn, spans=1, limit_ms=0.18),
+    Workload("chain", "nginx → Python → Python, 4 connections", _chain, spans=5),
+    Workload("redis", "redis-benchmark GET, Redis not selected", _redis, spans=0),
 )
 
 
 def start_sink(servers: Servers) -> Server:
-    """Start a collector that takes everything and keeps nothing: nginx, cheaper than any real one."""
+    """Start a collector that keeps each batch as a file: nginx, cheaper than any real one."""
+    (servers.directory / "sink-body").mkdir()
     return servers.configured("sink.conf", "nginx", "-c", "{config}", "-e", "stderr")
+
+
+def take_spans(directory: Path) -> int:
+    """Count the spans that the sink has got since the last time: each carries this attribute once."""
+    spans = 0
+    for batch in directory.joinpath("sink-body").rglob("*"):
+        if batch.is_file():
+            spans += batch.read_bytes().count(b"\x0a\x13http.request.method")
+            batch.unlink()
+    return spans
 
 
 def agent_command(template: str, *, sink: int, ports: list[int]) -> list[str]:

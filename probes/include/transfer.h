@@ -174,22 +174,25 @@ static __always_inline void stopped(struct sock *sk, s64 result, u32 direction)
 		end_direction(state, socket, direction, -result);
 }
 
-static __always_inline void sent(struct sock *sk, void *msg, s64 result, u32 sequence)
+/* Sequence number of the first of the bytes just moved: the kernel's stands behind them. */
+static __always_inline u32 sequence_of(void *sk, s64 moved, bool is_egress)
 {
-	if (result > 0)
-		transferred(sk, msg, result, EGRESS, sequence);
-	else if (result < 0)
-		stopped(sk, result, EGRESS);
+	if (is_egress)
+		return read_u32(sk + OFFSETOF_tcp_sock__write_seq) - (u32)moved;
+	return read_u32(sk + OFFSETOF_tcp_sock__copied_seq) - (u32)moved;
 }
 
-static __always_inline void received(struct sock *sk, void *msg, u64 asked, s64 result, u32 flags, u32 sequence)
+/* A send or receive of `asked` bytes on a stream socket gave `result`. */
+static __always_inline void moved(struct sock *sk, void *msg, u64 asked, s64 result, bool is_egress, u32 flags,
+				  bool is_tcp)
 {
-	if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
+	if (!is_egress && (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
 		return;	/* these bytes are not taken from the stream */
 	if (result > 0)
-		transferred(sk, flags & MSG_TRUNC ? NULL : msg, result, INGRESS, sequence);
-	else if (result < 0 || asked)
-		stopped(sk, result, INGRESS);
+		transferred(sk, !is_egress && (flags & MSG_TRUNC) ? NULL : msg, result, is_egress,
+			    is_tcp ? sequence_of(sk, result, is_egress) : 0);
+	else if (result < 0 || (asked && !is_egress))
+		stopped(sk, result, is_egress);
 }
 
 /* A send begins: one that blocks moves its first byte long before it returns. */

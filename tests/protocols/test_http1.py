@@ -682,12 +682,14 @@ class TestQuickPath:
     )
     def test_response(self, status, version, fields, body, method):
         data = b"HTTP/" + version + b" " + status + b"\r\n" + b"".join(fields) + b"\r\n" + body
-        quick = Http1().quick_response(data, len(data), request(method))
-        if quick is not None:
-            assert quick.size is not None
-            pieces = [Piece(data, quick.size)]
-            result = read(Http1(), "response", pieces, answering=[request(method)])
-            assert quick == only(result, quick.size)
+        protocol = Http1()
+        for _ in range(2):
+            quick = protocol.quick_response(data, len(data), request(method))
+            if quick is not None:
+                assert quick.size is not None
+                pieces = [Piece(data, quick.size)]
+                result = read(Http1(), "response", pieces, answering=[request(method)])
+                assert quick == only(result, quick.size)
 
     @pytest.mark.parametrize(
         "data", [GET, b"POST /x HTTP/1.1\r\nTraceparent: 1\r\nContent-Length: 2\r\n\r\nhi"]
@@ -723,6 +725,25 @@ class TestQuickPath:
         for captured in (data, data[:-2]):
             quick = Http1().quick_response(captured, len(data), request())
             assert quick == only(one_response(data), len(data))
+
+    def test_a_response_that_repeats_another_ones_head(self):
+        protocol = Http1()
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+        first = protocol.quick_response(data, len(data), request())
+        assert protocol.quick_response(data, len(data), request()) == first
+        assert protocol.quick_response(data, len(data) + 1, request()) is None
+        assert protocol.quick_response(data, len(data), request("HEAD")) is None
+        other = data.replace(b"200", b"404")
+        assert protocol.quick_response(other, len(data), request()) == only(
+            one_response(other), len(data)
+        )
+
+    def test_long_heads_are_not_remembered(self):
+        protocol = Http1()
+        data = b"HTTP/1.1 200 OK\r\nA: " + b"a" * 2000 + b"\r\nContent-Length: 0\r\n\r\n"
+        answers = [protocol.quick_response(data, len(data), request()) for _ in range(2)]
+        assert answers == [only(one_response(data), len(data))] * 2
+        assert protocol._answer == b""
 
     def test_a_response_may_end_later(self):
         data = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"

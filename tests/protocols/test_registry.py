@@ -37,7 +37,6 @@ class Plain(Protocol):
 
     def resync(self, head):
         del head
-        return None
 
     def describe(self, exchange):
         del exchange

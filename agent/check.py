@@ -6,15 +6,17 @@ import importlib.util
 import os
 import platform
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError
 from agent.kernel.btf import VMLINUX, Btf
 from agent.kernel.layout import structs
 from agent.kernel.loader import Plan, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OLDEST_KERNEL: Final = (5, 8)
 """The ring buffer came with 5.8. What is asked for besides is asked of BTF, not of the version."""
@@ -103,9 +105,17 @@ def findings(settings: dict[str, int], *, force_kprobes: bool = False) -> Iterat
 
 def helpers(text: str) -> set[str]:
     """The BPF helpers that a program text calls."""
-    bare = re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: m.group(0) if "BPF_FUNC" in m.group(0) else "", text, flags=re.DOTALL)
+    bare = re.sub(
+        r"/\*.*?\*/|//[^\n]*",
+        lambda m: m.group(0) if "BPF_FUNC" in m.group(0) else "",
+        text,
+        flags=re.DOTALL,
+    )
     found = {match.group(0) for match in _HELPER.finditer(bare)}
-    found = {f"bpf_{name.removeprefix('BPF_FUNC_')}" if name.startswith("BPF_") else name for name in found}
+    found = {
+        f"bpf_{name.removeprefix('BPF_FUNC_')}" if name.startswith("BPF_") else name
+        for name in found
+    }
     found |= {_METHODS[match.group(1)] for match in _METHOD.finditer(bare)}
     return found - _NOT_HELPERS
 

@@ -1,9 +1,9 @@
 """The command `zerospan`. An AgentError becomes one sentence and an exit code.
 
-    0  done
-    1  this kernel or machine cannot do it
-    2  a flag, variable, file or URL is wrong
-    3  a recording cannot be read or written
+0  done
+1  this kernel or machine cannot do it
+2  a flag, variable, file or URL is wrong
+3  a recording cannot be read or written
 """
 
 from __future__ import annotations
@@ -106,10 +106,24 @@ def _selection(command: Command) -> Command:
 def _settings(command: Command) -> Command:
     """The flags that `run` and `record` share."""
     for option in (
-        click.option("--config", "path", type=click.Path(path_type=Path), help="YAML file of settings."),
-        click.option("--trace-instrumented", is_flag=True, default=None, help="Trace processes that export OpenTelemetry themselves, too."),
-        click.option("--ring-kb", type=int, help="Size of the ring buffer in KiB, a power of two [8192]."),
-        click.option("--kprobes", is_flag=True, default=None, help="Use kprobes even where cheaper hooks work."),
+        click.option(
+            "--config", "path", type=click.Path(path_type=Path), help="YAML file of settings."
+        ),
+        click.option(
+            "--trace-instrumented",
+            is_flag=True,
+            default=None,
+            help="Trace processes that export OpenTelemetry themselves, too.",
+        ),
+        click.option(
+            "--ring-kb", type=int, help="Size of the ring buffer in KiB, a power of two [8192]."
+        ),
+        click.option(
+            "--kprobes",
+            is_flag=True,
+            default=None,
+            help="Use kprobes even where cheaper hooks work.",
+        ),
         click.option("--log-level", help="debug, info, warning or error [info]."),
     ):
         command = option(command)
@@ -128,10 +142,7 @@ def run(**flags: Any) -> None:
     sampler(config.sampler, config.sampler_arg)
     require_root()
     daemon = Daemon(config, export)
-    try:
-        daemon.run()
-    finally:
-        print_ledger(daemon.ledger)
+    _run(daemon.run, daemon.ledger)
 
 
 @commands.command()
@@ -150,10 +161,7 @@ def record(file: Path, max_mb: int, **flags: Any) -> None:
         [],
         recorder=lambda header: Recorder(file, header=header, max_bytes=max_mb * MIB),
     )
-    try:
-        daemon.run()
-    finally:
-        print_ledger(daemon.ledger)
+    _run(daemon.run, daemon.ledger)
 
 
 @commands.command(name="replay")
@@ -163,12 +171,17 @@ def record(file: Path, max_mb: int, **flags: Any) -> None:
 def replay_command(file: Path, export: tuple[str, ...], seed: int) -> None:
     """Run a recording through the pipeline. The same file and seed give the same spans."""
     ledger = Ledger()
-    exports = Exports(open_exporters(settings_from(os.environ, export)), deliveries=ledger.exporters)
-    try:
-        replay(file, emit=exports.emit, ledger=ledger, seed=seed)
-    finally:
-        exports.close(60.0)
-        print_ledger(ledger)
+    exports = Exports(
+        open_exporters(settings_from(os.environ, export)), deliveries=ledger.exporters
+    )
+
+    def work() -> None:
+        try:
+            replay(file, emit=exports.emit, ledger=ledger, seed=seed)
+        finally:
+            exports.close(60.0)
+
+    _run(work, ledger)
 
 
 @commands.command(name="check")
@@ -184,7 +197,9 @@ def check_command(**flags: Any) -> None:
             if finding.advice:
                 click.echo(f"      -> {finding.advice}")
             is_possible = is_possible and not finding.is_fatal
-    click.echo("zerospan run will work here." if is_possible else "zerospan run will NOT work here.")
+    click.echo(
+        "zerospan run will work here." if is_possible else "zerospan run will NOT work here."
+    )
     if not is_possible:
         sys.exit(KERNEL_EXIT)
 
@@ -197,7 +212,11 @@ def ps(**flags: Any) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     config = _config(flags)
-    discovery = discovery_of(config, settings_from(os.environ, config.export), lambda pid, verdict: None)
+    discovery = discovery_of(
+        config,
+        settings_from(os.environ, config.export),
+        lambda pid, verdict: None,  # noqa: ARG005  (there is nobody to tell)
+    )
     discovery.scan()
     table = Table(box=None, pad_edge=False)
     for heading in ("PID", "SERVICE", "RUNTIME", "PORTS", "TRACED", "WHY", "CANNOT SEE"):
@@ -216,6 +235,17 @@ def ps(**flags: Any) -> None:
     console.print(table)
 
 
+def _run(work: Callable[[], None], ledger: Ledger) -> None:
+    """Work to the end. The ledger comes last, also behind an error."""
+    try:
+        work()
+    except AgentError as error:
+        click.echo(f"zerospan: {error}", err=True)
+        print_ledger(ledger)
+        sys.exit(RECORDING_EXIT if isinstance(error, RecordingError) else KERNEL_EXIT)
+    print_ledger(ledger)
+
+
 def _config(flags: dict[str, Any]) -> Config:
     """Settings from flags, environment and file; sets up logging."""
     path = flags.pop("path", None)
@@ -223,7 +253,11 @@ def _config(flags: dict[str, Any]) -> Config:
     for name, value in flags.items():
         if value is None or value == ():
             continue
-        place, kind = ("exclude", name.removeprefix("exclude_")) if name.startswith("exclude_") else ("select", name)
+        place, kind = (
+            ("exclude", name.removeprefix("exclude_"))
+            if name.startswith("exclude_")
+            else ("select", name)
+        )
         if kind in ("pid", "exe", "port", "container"):
             given[place][kind] = list(value)
         else:

@@ -7,15 +7,17 @@ names: those of exporters are read by `export/settings.py`, the others are in EN
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import yaml
 
 from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 ENVIRONMENT: Final = {
     "OTEL_TRACES_SAMPLER": "sampler",
@@ -99,6 +101,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         text = path.read_text()
     except OSError as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not YAML: it is no text") from error
     try:
         table = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -108,11 +112,19 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} must hold settings as `name: value`")
     for name, value in table.items():
         if name not in known:
-            raise ConfigError(f"{path}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
-        if name in ("select", "exclude") and isinstance(value, dict):
+            raise ConfigError(
+                f"{path}: there is no setting {name!r}; there are {', '.join(sorted(known))}"
+            )
+        if name in ("select", "exclude"):
+            if not isinstance(value, dict):
+                raise ConfigError(
+                    f"{path}: {name} must hold `pid`, `exe`, `port` or `container`, each with a list"
+                )
             kinds = {setting.name for setting in fields(Select)}
             for kind in value.keys() - kinds:
-                raise ConfigError(f"{path}: {name} has no {kind!r}; it has {', '.join(sorted(kinds))}")
+                raise ConfigError(
+                    f"{path}: {name} has no {kind!r}; it has {', '.join(sorted(kinds))}"
+                )
     return table
 
 
@@ -127,7 +139,9 @@ def _check(config: Config) -> None:
     if not 64 <= ring <= 1 << 20 or ring & (ring - 1):
         raise ConfigError(f"setting ring_kb: {ring} is not a power of two from 64 to 1048576")
     if not 16 <= config.max_connections <= 1 << 20:
-        raise ConfigError(f"setting max_connections: {config.max_connections} is not from 16 to 1048576")
+        raise ConfigError(
+            f"setting max_connections: {config.max_connections} is not from 16 to 1048576"
+        )
     for name in ("capture_request_bytes", "capture_response_bytes"):
         value = getattr(config, name)
         if not 128 <= value <= 65536:
@@ -135,11 +149,17 @@ def _check(config: Config) -> None:
     if not 0 <= config.shutdown_s <= 60:
         raise ConfigError(f"setting shutdown_s: {config.shutdown_s} is not from 0 to 60")
     if config.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ConfigError(f"setting log_level: {config.log_level!r} is none of debug, info, warning, error")
-    for select in (config.select, config.exclude):
-        for port in select.port:
-            if not 0 < port < 65536:
-                raise ConfigError(f"port {port} is not from 1 to 65535")
-        for pid in select.pid:
-            if pid <= 0:
-                raise ConfigError(f"pid {pid} is not positive")
+        raise ConfigError(
+            f"setting log_level: {config.log_level!r} is none of debug, info, warning, error"
+        )
+    _check_selection(config.select)
+    _check_selection(config.exclude)
+
+
+def _check_selection(select: Select) -> None:
+    for port in select.port:
+        if not 0 < port < 65536:
+            raise ConfigError(f"port {port} is not from 1 to 65535")
+    for pid in select.pid:
+        if pid <= 0:
+            raise ConfigError(f"pid {pid} is not positive")

@@ -19,13 +19,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
 from agent.clock import unix_offset_ns
-from agent.config import Config, Select
 from agent.counters import Ledger
 from agent.errors import KernelError
 from agent.export.batch import Exports
@@ -33,7 +31,6 @@ from agent.export.endpoint import open_exporters
 from agent.export.settings import ExportSettings, Otlp
 from agent.kernel.layout import structs
 from agent.kernel.loader import Loader, plan
-from agent.kernel.recording import Recorder
 from agent.kernel.side import KernelSide, Watches
 from agent.pipeline import KIND_PROCESS, Pipeline
 from agent.processes.discovery import Discovery
@@ -42,9 +39,15 @@ from agent.processes.proc import Proc
 from agent.processes.process import Inspector
 from agent.processes.resource import Identity, agent_attributes
 from agent.processes.selection import Selection, Selectors, Verdict
-from agent.spans.span import Resource
 from agent.traces.context import Ids
 from agent.traces.sampler import sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from agent.config import Config, Select
+    from agent.kernel.recording import Recorder
+    from agent.spans.span import Resource
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +285,9 @@ def discovery_of(
         agent_pid=os.getpid(),
         agent_netns=os.stat("/proc/self/ns/net").st_ino,
         collector_ports=frozenset(
-            setting.port for setting in export if isinstance(setting, Otlp) and _is_local(setting.host)
+            setting.port
+            for setting in export
+            if isinstance(setting, Otlp) and _is_local(setting.host)
         ),
         traces_instrumented=config.trace_instrumented,
     )

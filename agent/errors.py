@@ -52,7 +52,7 @@ class ProtocolError(AgentError):
     """Bytes that the protocol does not allow."""
 
 
-class Gap(ProtocolError):
+class Gap(ProtocolError):  # noqa: N818  (named for what happened)
     """Bytes that are needed were not captured."""
 
 

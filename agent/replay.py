@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agent.counters import Ledger
 from agent.kernel.recording import Recording
 from agent.pipeline import Pipeline
 from agent.spans.span import Resource, Span, Value
 from agent.traces.context import Ids
 from agent.traces.sampler import Sampler, sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from agent.counters import Ledger
 
 ROUND: Final = 1000
 """Records between two times that exchanges are settled."""
@@ -105,8 +108,11 @@ def replay(
         ids=Ids(random.Random(seed).randbytes),  # noqa: S311  (reproducible on purpose)
         unix_offset_ns=int(recording.header.get("unix_offset_ns", 0)),
     )
-    for count, record in enumerate(recording, 1):
-        pipeline.replay((record,))
-        if count % ROUND == 0:
-            pipeline.settle()
-    pipeline.finish(pipeline.now_ns)
+    try:
+        for count, record in enumerate(recording, 1):
+            pipeline.replay((record,))
+            if count % ROUND == 0:
+                pipeline.settle()
+    finally:
+        # A recording that was cut gives what it holds.
+        pipeline.finish(pipeline.now_ns)

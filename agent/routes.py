@@ -54,6 +54,8 @@ _FILE = re.compile(
 # Values whose shapes come again: digits, perhaps after a word. The letters of a hash or a UUID hardly do.
 _RECURRING = re.compile(rb"[A-Za-z]{0,12}[0-9\-_.:,+]+")
 _DIGIT = re.compile(rb"[0-9]")
+# Segments that are numbers. "#" stands for them: it occurs in no literal, so a segment of it is a value too.
+_NUMBER = re.compile(rb"/[0-9]+(?=/|\Z)")
 
 ID: Final = "{id}"
 FILE: Final = "{file}"
@@ -85,7 +87,7 @@ class _Ambiguous:
 class Routes:
     """The templates of one service."""
 
-    __slots__ = ("_root", "_shapes", "count", "limit", "overflow")
+    __slots__ = ("_numbered", "_root", "_shapes", "count", "limit", "overflow")
 
     def __init__(self, *, limit: int = MAX_TEMPLATES) -> None:
         self.limit = limit
@@ -95,6 +97,8 @@ class Routes:
         """Paths that got no template because there are too many, or because they are too deep."""
         self._root = _Node()
         self._shapes: dict[bytes, str | _Ambiguous] = {}
+        self._numbered: dict[bytes, str] = {}
+        """By path with "#" for numbers: a new shape is mostly that of a known route, with numbers of other lengths."""
 
     def template(self, path: bytes) -> str | None:
         """The template of a path, which is learnt from; None when there is no room for another one."""
@@ -121,6 +125,11 @@ class Routes:
 
     def _learn(self, path: bytes) -> str | None:
         """The slow way: walk the tree, which grows, and remember the shape."""
+        numbered = _NUMBER.sub(b"/#", path)
+        template = self._numbered.get(numbered)
+        if template is not None:
+            self._add_shape(path.translate(DIGITS_COLLAPSED), template)
+            return template
         segments = _segments(path)
         if len(segments) > MAX_DEPTH or (self.count >= self.limit and self.known(path) is None):
             self.overflow += 1
@@ -135,6 +144,11 @@ class Routes:
             self.count += 1
         if len(path) <= MAX_SHAPE:
             self._remember(path, segments, names, node.template)
+            if len(self._numbered) < MAX_SHAPES and all(
+                segment in (b"", b"#") or (segment.isalpha() and name not in (ID, FILE))
+                for segment, name in zip(numbered.split(b"/"), names, strict=True)
+            ):
+                self._numbered[numbered] = node.template
         return node.template
 
     def _step(self, node: _Node, segment: bytes) -> tuple[_Node, str]:
@@ -166,6 +180,7 @@ class Routes:
     def _rename(self) -> None:
         """After a collapse: templates get their new text and are counted again."""
         self._shapes.clear()
+        self._numbered.clear()
         self.count = 0
         todo: list[tuple[_Node, list[str]]] = [(self._root, [])]
         while todo:
@@ -196,17 +211,21 @@ class Routes:
                 stop = position + len(segment)
             position += len(segment) + 1
         shape = path.translate(DIGITS_COLLAPSED)
-        known = self._shapes.get(shape)
-        if known is None and len(self._shapes) >= MAX_SHAPES:
-            self._shapes.clear()
         if stop == 0:
-            self._shapes[shape] = template
+            self._add_shape(shape, template)
             return
+        known = self._shapes.get(shape)
         if not isinstance(known, _Ambiguous):
-            known = self._shapes[shape] = _Ambiguous(start, stop)
+            known = _Ambiguous(start, stop)
+            self._add_shape(shape, known)
         # Under one prefix a position may have collapsed that is literal under another.
         if (known.start, known.stop) == (start, stop):
             known.templates[path[start:stop]] = template
+
+    def _add_shape(self, shape: bytes, known: str | _Ambiguous) -> None:
+        if len(self._shapes) >= MAX_SHAPES:
+            self._shapes.clear()
+        self._shapes[shape] = known
 
 
 def _segments(path: bytes) -> list[bytes]:

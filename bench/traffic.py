@@ -8,9 +8,12 @@ holds the head. Keep-alive connections of 12 processes, in turns.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tests.scenario import Host
+from tests.scenario import Host, Socket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROUTES = 200
 PROCESSES = 12
@@ -20,9 +23,23 @@ AGENTS = 20
 def requests(count: int, seed: int = 1) -> Iterator[bytes]:
     """Request heads."""
     rng = random.Random(seed)
-    words = "orders users items carts payments reviews stock search login reports".split()
+    words = [
+        "orders",
+        "users",
+        "items",
+        "carts",
+        "payments",
+        "reviews",
+        "stock",
+        "search",
+        "login",
+        "reports",
+    ]
     routes = [
-        [rng.choice(words) if rng.random() < 0.6 or not depth else None for depth in range(rng.randint(1, 4))]
+        [
+            rng.choice(words) if rng.random() < 0.6 or not depth else None
+            for depth in range(rng.randint(1, 4))
+        ]
         for _ in range(ROUTES)
     ]
     weights = [1 / (rank + 1) for rank in range(ROUTES)]
@@ -35,7 +52,9 @@ def requests(count: int, seed: int = 1) -> Iterator[bytes]:
             if word is not None:
                 parts.append(word)
             elif uuid:
-                parts.append(f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-4{rng.getrandbits(12):03x}-8{rng.getrandbits(12):03x}-{rng.getrandbits(48):012x}")
+                parts.append(
+                    f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-4{rng.getrandbits(12):03x}-8{rng.getrandbits(12):03x}-{rng.getrandbits(48):012x}"
+                )
             else:
                 parts.append(str(rng.randrange(10 ** rng.randint(1, 8))))
         target = "/" + "/".join(parts)
@@ -49,7 +68,9 @@ def requests(count: int, seed: int = 1) -> Iterator[bytes]:
             f"X-Request-Id: {number:032x}",
         ]
         if rng.random() < 0.7:
-            lines.append(f"traceparent: 00-{rng.getrandbits(128) | 1:032x}-{rng.getrandbits(64) | 1:016x}-01")
+            lines.append(
+                f"traceparent: 00-{rng.getrandbits(128) | 1:032x}-{rng.getrandbits(64) | 1:016x}-01"
+            )
         if rng.random() < 0.6:
             lines.append("Authorization: Bearer " + f"{rng.getrandbits(1200):x}")
         if rng.random() < 0.3:
@@ -62,7 +83,12 @@ def requests(count: int, seed: int = 1) -> Iterator[bytes]:
 def responses(count: int, seed: int = 2) -> Iterator[bytes]:
     """Whole responses with small bodies."""
     rng = random.Random(seed)
-    statuses = ["200 OK"] * 90 + ["201 Created"] * 3 + ["404 Not Found"] * 5 + ["500 Internal Server Error"] * 2
+    statuses = (
+        ["200 OK"] * 90
+        + ["201 Created"] * 3
+        + ["404 Not Found"] * 5
+        + ["500 Internal Server Error"] * 2
+    )
     for number in range(count):
         size = rng.choice((2, 13, 200, 600))
         head = (
@@ -72,25 +98,45 @@ def responses(count: int, seed: int = 2) -> Iterator[bytes]:
         yield head.encode() + b"x" * size
 
 
-def records(exchanges: int, *, connections: int = 256, seed: int = 1) -> list[bytes]:
-    """The records of so many exchanges at servers, over so many open connections."""
+def records(
+    exchanges: int, *, connections: int = 256, seed: int = 1, is_repeated: bool = False
+) -> list[bytes]:
+    """The records of so many exchanges at servers, over so many open connections.
+
+    The first ones, as many as there are connections, open them. With `is_repeated` each connection's client asks the
+    same every time, as pollers and load generators do.
+    """
     host = Host()
-    sockets = [
-        host.accept(
-            process=1000 + n % PROCESSES,
-            thread=5000 + n,
-            client=(f"10.0.{n % 7}.{n % 200 + 1}", 20000 + n % 40000),
-            port=8080,
-            sequences=(n * 100003, n * 7919),
-        )
-        for n in range(connections)
-    ]
-    for socket, request, response in zip(
-        (sockets[n % connections] for n in range(exchanges)),
-        requests(exchanges, seed),
-        responses(exchanges, seed + 1),
-        strict=False,
-    ):
-        socket.received(request)
-        socket.sent(response)
+    sockets = [_accept(host, number) for number in range(connections)]
+    asked = list(requests(connections if is_repeated else exchanges, seed))
+    answers = list(responses(connections if is_repeated else exchanges, seed + 1))
+    for number in range(exchanges):
+        sockets[number % connections].received(asked[number % len(asked)])
+        sockets[number % connections].sent(answers[number % len(answers)])
     return host.records
+
+
+def conversation(
+    exchanges: int, *, socket: int, connections: int, seed: int
+) -> tuple[list[bytes], int]:
+    """Records of connections that open, carry some exchanges and close; and the next free socket number."""
+    host = Host()
+    host.sockets = socket
+    asked, answers = requests(exchanges, seed), responses(exchanges, seed + 1)
+    for _ in range(connections):
+        connection = _accept(host, host.sockets)
+        for _ in range(exchanges // connections):
+            connection.received(next(asked))
+            connection.sent(next(answers))
+        connection.close()
+    return host.records, host.sockets
+
+
+def _accept(host: Host, number: int) -> Socket:
+    return host.accept(
+        process=1000 + number % PROCESSES,
+        thread=5000 + number % 1000,
+        client=(f"10.0.{number % 7}.{number % 200 + 1}", 20000 + number % 40000),
+        port=8080,
+        sequences=(number * 100003 & 0xFFFFFFFF, number * 7919 & 0xFFFFFFFF),
+    )

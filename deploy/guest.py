@@ -32,6 +32,12 @@ SERIES: Final = ("6.1", "6.12")
 COUNTING: Final = ("-icount", "shift=0,sleep=off")
 """QEMU options that make the guest's clock count executed instructions, 1 ns each; for one CPU only."""
 
+HOST_FILES: Final = (
+    *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
+    *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
+)
+"""The host's files once more: guest-init.sh mounts them with a cache, which the guest's root has not."""
+
 LAST_OUTPUT_S: Final = 5.0
 """How long the last output may take after the end of the guest."""
 
@@ -60,15 +66,16 @@ class Machine:
     memory: str = "2G"
     qemu_options: tuple[str, ...] = ()
 
-    def command(self, argv: list[str]) -> list[str]:
-        """Give the command that boots this machine and runs `argv` in it."""
-        options = ["--qemu-opts", shlex.join(self.qemu_options)] if self.qemu_options else []
+    def command(self) -> list[str]:
+        """Give the command that boots this machine and runs INIT in it."""
+        qemu_options = shlex.join((*HOST_FILES, *self.qemu_options))
         return [
             *(sys.executable, str(Path(sys.executable).with_name("vng"))),
             *("--run", str(find_kernel(self.series)), "--disable-kvm", "--force-9p"),
             *("--cpus", str(self.cpus), "--memory", self.memory),
-            *("--rwdir", str(self.scratch), "--cwd", str(CHECKOUT), *options),
-            *("--", shlex.join([str(INIT), str(self.scratch), *argv])),
+            *("--rwdir", str(self.scratch), "--cwd", str(CHECKOUT)),
+            f"--qemu-opts={qemu_options}",
+            *("--", shlex.join([str(INIT), str(self.scratch)])),
         ]
 
 
@@ -80,10 +87,12 @@ class Guest:
         self.machine = machine
         self._status = machine.scratch / "status"
         self._status.unlink(missing_ok=True)
+        # By a file: what virtme-ng is told to run becomes part of the kernel's command line, which ends after 2 KB.
+        (machine.scratch / "command").write_text(shlex.join(argv) + "\n")
         bin_directory = Path(sys.executable).parent
         path = f"{bin_directory}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         self._process = subprocess.Popen(
-            machine.command(argv),
+            machine.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -125,6 +134,12 @@ class Guest:
 
     def stop(self) -> None:
         """End the guest now: QEMU and what started it are one process group."""
+        self._kill()
+        if self._process.stdout is not None:
+            self._copying.join(LAST_OUTPUT_S)
+            self._process.stdout.close()
+
+    def _kill(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

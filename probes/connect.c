@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * The life of TCP sockets: accepted, connected, shut down, closed; and which ports a process listens on.
  *

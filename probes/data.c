@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Bytes on TCP sockets, IPv4 and IPv6; and, where there are trampolines, the same on Unix stream sockets.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Processes: fork, exec, exit. A fork inherits its parent's watch decision at once, an exec is decided anew by user
  * space (until then: by the default, or as inherited), an exit clears the decision, since the tgid will be reused.

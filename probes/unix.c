@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Unix stream sockets: their life, and those of their bytes that data.c does not see. They have no sequence numbers and no addresses worth the name; the
  * two ends know each other by the identity of the peer's socket. Datagram and seqpacket sockets are not followed.

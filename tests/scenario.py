@@ -60,7 +60,9 @@ class Host:
         self.now_ns += ns
         return self
 
-    def write(self, kind: str, *, process: int, thread: int, payload: bytes = b"", **fields) -> None:
+    def write(
+        self, kind: str, *, process: int, thread: int, payload: bytes = b"", **fields
+    ) -> None:
         """One record."""
         self.now_ns += self.step_ns
         layout = EVENTS[f"{kind}_event"]

@@ -15,7 +15,11 @@ def test_vagrantfile_is_valid(tmp_path: Path) -> None:
     done = subprocess.run(
         ["vagrant", "validate", "--ignore-provider"],
         cwd=CHECKOUT,
-        env={**os.environ, "VAGRANT_HOME": str(tmp_path), "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot")},
+        env={
+            **os.environ,
+            "VAGRANT_HOME": str(tmp_path),
+            "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot"),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -61,6 +61,7 @@ class Connection:
         "last_answered",
         "last_request",
         "last_request_bytes",
+        "last_request_size",
         "last_response",
         "last_response_bytes",
         "last_response_size",
@@ -153,10 +154,12 @@ class Connection:
         self.error = 0
         """errno that the socket reported."""
         self.is_ended_by_peer = False
-        # The last messages that the hot path read, as they came: what repeats need not be read again.
-        self.last_request_bytes = b""
+        # Messages that the hot path read, as they came: what repeats need not be read again. One is kept when a
+        # request of its size comes twice in a row: keeping all of them costs a cache miss for each of its lines.
+        self.last_request_size = 0
+        self.last_request_bytes: bytes | None = None
         self.last_request: Any = None
-        self.last_response_bytes = b""
+        self.last_response_bytes: bytes | None = None
         self.last_response_size = 0
         self.last_response: Any = None
         self.last_answered: Any = None

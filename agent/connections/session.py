@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import enum
 import typing
-from collections.abc import Callable, Generator
 from typing import Any
 
 from agent.errors import Gap, ProtocolError
-from agent.protocols import Protocol, Role
 from agent.protocols.pairing import Exchange
 from agent.stream import EndOfStream, Stream
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from agent.protocols import Protocol, Role
 
 
 class Listener(typing.Protocol):
@@ -54,6 +57,7 @@ class Session:
         "_readers",
         "_role",
         "failure",
+        "is_ending",
         "is_uncounted",
         "requests",
         "responses",
@@ -80,6 +84,8 @@ class Session:
         """Why it stopped; None while all is well."""
         self.is_uncounted = False
         """The trouble is with an exchange of which the listener has not been told."""
+        self.is_ending = False
+        """The responses have ended: what lies beyond the last one known is of turns that are counted at the close."""
         self._is_begun = False
         """The head of the request that is being read is known."""
         self.failure: Exception | None = None
@@ -142,22 +148,25 @@ class Session:
                 exchange.first_byte_ns = self.responses.begun_ns
 
         def ended(message: Any) -> None:
-            del message
             if self._protocol.pairing.answering() is None:
                 self.trouble = Trouble.NO_REQUEST
                 return
             exchange = self._protocol.pairing.end()
             exchange.end_ns = self.responses.now_ns
             self._listener.ended(exchange)
-            if self._protocol.pairing.pending and self.responses.turn_end >= self.responses.position:
-                # Where it ended is known only from the end of the turn: further responses may have been skipped.
+            is_guessed = (
+                message.body_size is None or self.responses.turn_end >= self.responses.position
+            )
+            if is_guessed and self._protocol.pairing.pending:
+                # Where it ended is known only from the end of what passed: further responses may have been skipped.
                 self.trouble = Trouble.GAP
 
         self._read(1, self.responses, begun, ended)
         if self.trouble is not None:
-            self.is_uncounted = not self._protocol.pairing.pending
+            is_new = not self.is_ending or self.is_within_head
+            self.is_uncounted = is_new and not self._protocol.pairing.pending
 
-    def _read(
+    def _read(  # noqa: C901  (each way in which a reader may stop)
         self,
         direction: int,
         stream: Stream,

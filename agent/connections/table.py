@@ -18,14 +18,17 @@ from __future__ import annotations
 
 import typing
 from collections import Counter, deque
-from collections.abc import Callable
 from typing import Any, Final
 
 from agent.connections.connection import INGRESS, Connection, classify, failure_of
 from agent.connections.session import Session, Trouble
-from agent.counters import Ledger
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.counters import Ledger
 
 MAX_CONNECTIONS: Final = 65536
 """Twice what the kernel side keeps by default; beyond, the one that was opened first is given up."""
@@ -96,7 +99,7 @@ class Connections:
         self._live: dict[int, Connection] = {}
         self._exited: dict[int, int] = {}
         """By tgid: when a process ended whose sockets are being closed."""
-        self.on_bug: Callable[[str, Exception], None] = lambda protocol, error: None
+        self.on_bug: Callable[[str, Exception], None] = _nobody
         """Called with a parser's unexpected exception."""
 
     def __len__(self) -> int:
@@ -173,7 +176,7 @@ class Connections:
         elif connection.session is not None or not self._quick(connection, fields, payload):
             self._general(connection, fields, payload)
 
-    def _quick(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:  # noqa: PLR0911
+    def _quick(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:  # noqa: C901, PLR0911, PLR0912
         """The hot path: whole heads in one event, one exchange at a time. False: not of that shape."""
         (time_ns, _, tid, _, _, _, start_ns, position, other_position, other_last_ns, size, captured,
          sequence, _, direction, _) = fields  # fmt: skip
@@ -194,14 +197,18 @@ class Connections:
                 return False
             # Clients repeat themselves to the byte (pollers, health checks, load generators): one comparison then
             # spares a parse. A message is never changed once it is read this way, so it may be shared.
-            if payload == connection.last_request_bytes:
+            is_again = size == connection.last_request_size
+            if is_again and payload == connection.last_request_bytes:
                 request = connection.last_request
             else:
                 request = connection.protocol.quick_request(payload)  # type: ignore[union-attr]  # checked by `data`
                 if request is None:
                     return False
-                connection.last_request = request
-                connection.last_request_bytes = payload
+                if is_again:
+                    connection.last_request = request
+                    connection.last_request_bytes = payload
+                else:
+                    connection.last_request_size = size
             exchange = Exchange(connection.protocol, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
             exchange.connection = connection
             connection.quick = exchange
@@ -218,19 +225,20 @@ class Connections:
                 return False
             request = exchange.request
             if (
-                payload == connection.last_response_bytes
+                request is connection.last_answered
+                and payload == connection.last_response_bytes
                 and size == connection.last_response_size
-                and request is connection.last_answered
             ):
                 response = connection.last_response
             else:
                 response = exchange.protocol.quick_response(payload, size, request)
                 if response is None:
                     return False
-                connection.last_response = response
-                connection.last_response_bytes = payload
-                connection.last_response_size = size
-                connection.last_answered = request
+                if request is connection.last_request:
+                    connection.last_response = response
+                    connection.last_response_bytes = payload
+                    connection.last_response_size = size
+                    connection.last_answered = request
             exchange.response = response
             exchange.first_byte_ns = start_ns or time_ns
             remaining = response.size - size
@@ -246,10 +254,15 @@ class Connections:
         if direction == INGRESS:
             self._follower.resumed(exchange, tid)
         if not remaining:
-            self._ended_quickly(connection, exchange, time_ns)
+            connection.quick = None
+            exchange.end_ns = time_ns
+            self._follower.ended(exchange)
+            self.finished.append(exchange)
         return True
 
-    def end(self, *, time_ns: int, socket: int, position: int, direction: int, error: int) -> None:
+    def end(  # noqa: C901  (each way in which what is under way may end)
+        self, *, time_ns: int, socket: int, position: int, direction: int, error: int
+    ) -> None:
         """One direction is over: end of file, shutdown, or an error."""
         connection = self._live.get(socket)
         if connection is None or connection.protocol is None:
@@ -261,7 +274,11 @@ class Connections:
         session = connection.session
         if direction == connection.request_direction:
             if session is not None:
+                if session.is_within_request:
+                    # A body may have passed without events: all of it has, now.
+                    session.requests.advance(position, time_ns)
                 session.requests.close()
+                self._step(connection, session, connection.turn)
             return
         exchange = connection.quick
         if session is None and exchange is not None:
@@ -272,11 +289,12 @@ class Connections:
         if session is not None:
             session.responses.advance(position, time_ns)
             session.responses.close()
+            session.is_ending = True
             self._step(connection, session, connection.turn)
         why = Failure.CLOSED_BY_PEER if direction == INGRESS else Failure.CLOSED_LOCALLY
         self._fail_pending(connection, time_ns, why)
 
-    def progress(  # noqa: PLR0913  (the event's fields)
+    def progress(
         self,
         *,
         socket: int,
@@ -293,7 +311,11 @@ class Connections:
         answers = 1 - connection.request_direction
         exchange = connection.quick
         if connection.session is not None:
-            stream = connection.session.responses if direction == answers else connection.session.requests
+            stream = (
+                connection.session.responses
+                if direction == answers
+                else connection.session.requests
+            )
             stream.advance(positions[direction], last_ns[direction], tail=tail)
             self._step(connection, connection.session, turn)
         elif exchange is not None and connection.remaining > 0:
@@ -322,21 +344,27 @@ class Connections:
         if error:
             connection.error = error
         if connection.protocol is None:
-            self._lost_undecided(connection, turn)
+            self._lost_undecided(connection, turn, positions)
             return
         if turn > connection.turn:
             self._lost(connection, turn + 1, None)
             connection.turn = turn
         answers = 1 - connection.request_direction
         exchange = connection.quick
-        if exchange is not None and 0 < connection.remaining <= positions[answers] - connection.expected[answers]:
+        if (
+            exchange is not None
+            and 0 < connection.remaining <= positions[answers] - connection.expected[answers]
+        ):
             self._ended_quickly(connection, exchange, last_ns[answers])
         session = connection.session
         if session is not None:
-            for stream, direction in ((session.requests, 1 - answers), (session.responses, answers)):
+            for stream, direction in (
+                (session.requests, 1 - answers),
+                (session.responses, answers),
+            ):
                 stream.advance(positions[direction], last_ns[direction])
                 stream.close()
-            self._step(connection, session, turn, is_closing=True)
+            self._read(connection, session, turn)
         why = Failure.CLOSED_LOCALLY
         if connection.is_ended_by_peer:
             why = Failure.CLOSED_BY_PEER
@@ -385,7 +413,11 @@ class Connections:
             head = connection.heads[direction] = head + payload[:MAX_CLASSIFY]
         connection.kept.append((fields, payload))
         protocol, verdict = classify(self._protocols, head)
-        if verdict is Verdict.MORE and captured == size and len(connection.kept) < MAX_UNDECIDED_EVENTS:
+        if (
+            verdict is Verdict.MORE
+            and captured == size
+            and len(connection.kept) < MAX_UNDECIDED_EVENTS
+        ):
             return
         if protocol is not None:
             self._claim(connection, protocol, turn, direction, verdict)
@@ -472,7 +504,9 @@ class Connections:
         assert protocol is not None
         requests = connection.request_direction
         positions = (connection.expected[requests], connection.expected[1 - requests])
-        session = Session(protocol, connection.role, _Listener(self, connection), positions=positions)
+        session = Session(
+            protocol, connection.role, _Listener(self, connection), positions=positions
+        )
         connection.session = session
         if exchange is not None:
             connection.quick = None
@@ -486,17 +520,21 @@ class Connections:
             connection.remaining = 0
         return session
 
-    def _step(
-        self, connection: Connection, session: Session, turn: int, *, is_closing: bool = False
-    ) -> None:
+    def _step(self, connection: Connection, session: Session, turn: int) -> None:
         """Read what came in `turn`, and see whether the general way is still needed."""
-        protocol = connection.protocol
-        assert protocol is not None
+        self._read(connection, session, turn)
+        self._judge(connection, session)
+
+    def _read(self, connection: Connection, session: Session, turn: int) -> None:
+        """Read what came in `turn`."""
         session.step()
         if session.trouble is not None:
             self._give_up(connection, session, turn)
-        if is_closing:
-            return
+
+    def _judge(self, connection: Connection, session: Session) -> None:
+        """Whether the connection is still followed, and whether it still needs the general way."""
+        protocol = connection.protocol
+        assert protocol is not None
         if protocol.wants_capture > connection.budget:
             connection.budget = protocol.wants_capture
             for direction in (0, 1):
@@ -531,7 +569,9 @@ class Connections:
     def _fail_pending(self, connection: Connection, time_ns: int, why: Failure) -> None:
         """What is under way will not be answered."""
         for exchange in connection.pending():
-            exchange.failure = why if why is Failure.AGENT_EXIT else failure_of(connection.error, why)
+            exchange.failure = (
+                why if why is Failure.AGENT_EXIT else failure_of(connection.error, why)
+            )
             self._ended(exchange, time_ns)
         self._forget_pending(connection)
 
@@ -637,12 +677,21 @@ class Connections:
             self._skip(connection, turn + 1)
             return False
         connection.skip_turn = 0
-        connection.expected[direction], connection.expected[1 - direction] = position, other_position
+        connection.expected[direction], connection.expected[1 - direction] = (
+            position,
+            other_position,
+        )
         return True
 
-    def _lost_undecided(self, connection: Connection, turn: int) -> None:
+    def _lost_undecided(
+        self, connection: Connection, turn: int, positions: tuple[int, int]
+    ) -> None:
         """A connection closed before any protocol claimed it: lost, if its records were."""
-        is_damaged = turn > connection.turn or connection.is_doubtful or connection.doubts > 0
+        is_damaged = (
+            connection.is_doubtful
+            or connection.doubts > 0
+            or list(positions) != connection.expected
+        )
         if is_damaged and connection.role is not Role.UNKNOWN:
             _count(self._ledger, self._ledger.lost, "ring_full_unclassified", (turn + 1) // 2)
 
@@ -674,7 +723,9 @@ class _Listener:
         """A request's head is known."""
         connection = self._connection
         exchange.connection = connection
-        connection.is_pipelined = connection.is_pipelined or len(exchange.protocol.pairing.pending) > 1
+        connection.is_pipelined = (
+            connection.is_pipelined or len(exchange.protocol.pairing.pending) > 1
+        )
         self._table._ledger.captured += 1
         place = position
         if connection.family != AF_UNIX:
@@ -684,6 +735,11 @@ class _Listener:
     def ended(self, exchange: Exchange) -> None:
         """The response is whole."""
         self._table._ended(exchange, exchange.end_ns)
+
+
+def _nobody(protocol: str, error: Exception) -> None:
+    """Until somebody wants to know of bugs."""
+    del protocol, error
 
 
 def _count(ledger: Ledger, counter: Counter[str], why: str, exchanges: int) -> None:
@@ -707,6 +763,10 @@ def _settle_role(connection: Connection, role: Role, requests: int) -> None:
     if connection.family == AF_UNIX:
         connection.join_address = connection.socket if is_client else connection.peer_socket
     elif is_client:
-        connection.join_address = connection.local_address + connection.local_port.to_bytes(2, "big")
+        connection.join_address = connection.local_address + connection.local_port.to_bytes(
+            2, "big"
+        )
     else:
-        connection.join_address = connection.remote_address + connection.remote_port.to_bytes(2, "big")
+        connection.join_address = connection.remote_address + connection.remote_port.to_bytes(
+            2, "big"
+        )

@@ -154,6 +154,8 @@ def _attributes(items: Iterable[tuple[str, Value]], tag: bytes) -> bytes:
         if kind is str:
             body = value.encode("utf-8", "replace")  # type: ignore[union-attr]  # `kind` tells
             encoded += _string_prefix(tag, key, len(body)) + body
+        elif kind is int and 0 <= value < _TABLE_SIZE:  # type: ignore[operator]  # `kind` tells
+            encoded += _small_integer(tag, key, value)
         elif kind is int and 0 <= value <= INT64_MAX:  # type: ignore[operator]  # `kind` tells
             body = varint(value)  # type: ignore[arg-type]  # `kind` tells
             encoded += _prefix(tag, key, b"\x18", len(body)) + body
@@ -171,6 +173,13 @@ def _prefix(tag: bytes, key: str, value_head: bytes, size: int) -> bytes:
     any_value = varint(len(value_head) + size) + value_head
     key_and_value = _field(b"\x0a", utf8(key)) + b"\x12" + any_value
     return tag + varint(len(key_and_value) + size) + key_and_value
+
+
+# Sizes: most are small and come again.
+@functools.lru_cache(maxsize=4096)
+def _small_integer(tag: bytes, key: str, value: int) -> bytes:
+    body = varint(value)
+    return _prefix(tag, key, b"\x18", len(body)) + body
 
 
 @functools.lru_cache(maxsize=4096)

@@ -20,10 +20,12 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agent.errors import AttachError, CompileError, KernelError, LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 DESCRIPTORS_PER_MESSAGE: Final = 200
@@ -55,14 +57,21 @@ def main() -> NoReturn:
 
 def _serve(channel: socket.socket, loaded: _Compiler, request: dict[str, Any]) -> None:
     loaded.compile(request["text"], request["flags"])
-    programs = [loaded.load(spec) for spec in request["programs"]]
+    failed: dict[str, str] = {}
+    programs = []
+    for spec in request["programs"]:
+        try:
+            programs.append((spec, loaded.load(spec)))
+        except LoadError as error:
+            if spec["is_required"]:
+                raise
+            failed[spec["hooks"][0]] = str(error)
     send_message(channel, {"maps": request["maps"]}, [loaded.map(name) for name in request["maps"]])
     if receive_text(channel) != "attach":
         return
     attached: list[tuple[str, str]] = []
     descriptors = []
-    failed = {}
-    for spec, program in zip(request["programs"], programs, strict=True):
+    for spec, program in programs:
         for hook in spec["hooks"]:
             descriptor = loaded.attach(program, hook)
             if descriptor >= 0:
@@ -84,7 +93,9 @@ class _Compiler:
     def __init__(self) -> None:
         stub = os.environ["BCC_KERNEL_SOURCE"]
         if not os.path.isdir(stub):
-            raise CompileError(f"the header tree {stub} is missing: zerospan is not installed whole")
+            raise CompileError(
+                f"the header tree {stub} is missing: zerospan is not installed whole"
+            )
         try:
             from bcc import BPF  # noqa: PLC0415  (after the environment is known to be right)
             from bcc.libbcc import lib  # noqa: PLC0415
@@ -115,7 +126,7 @@ class _Compiler:
         """Compile the text and make its maps."""
         try:
             self._bpf = self._make(text=text, cflags=[*flags, "-Wno-macro-redefined"])
-        except Exception as error:  # noqa: BLE001  (bcc raises Exception itself)
+        except Exception as error:
             raise CompileError(f"the BPF programs do not compile: {error}") from error
 
     def load(self, spec: dict[str, Any]) -> int:
@@ -128,7 +139,10 @@ class _Compiler:
         kind, _, target = spec["hooks"][0].partition(":")
         size = lib.bpf_function_size(module, function)
         code = ctypes.create_string_buffer(
-            put_variant(ctypes.string_at(lib.bpf_function_start(module, function), size), spec["variant"]), size
+            put_variant(
+                ctypes.string_at(lib.bpf_function_start(module, function), size), spec["variant"]
+            ),
+            size,
         )
         name = f"{_NAME_PREFIXES.get(kind, '')}{target if kind in _NAME_PREFIXES else spec['function']}"
         descriptor = lib.bcc_func_load(
@@ -147,7 +161,9 @@ class _Compiler:
         )
         if descriptor < 0:
             reason = os.strerror(ctypes.get_errno())
-            raise LoadError(f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}")
+            raise LoadError(
+                f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}"
+            )
         return int(descriptor)
 
     def map(self, name: str) -> int:

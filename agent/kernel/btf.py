@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import KernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 
@@ -86,7 +88,9 @@ class Btf:
             return None
         _, info, _ = self._type(at)
         for index in range(info & 0xFFFF):
-            name_at, value = struct.unpack_from("<Ii", self._data, self._offsets[at] + 12 + 8 * index)
+            name_at, value = struct.unpack_from(
+                "<Ii", self._data, self._offsets[at] + 12 + 8 * index
+            )
             if self._string(name_at) == name:
                 return int(value)
         return None
@@ -132,7 +136,9 @@ class Btf:
         _, info, _ = self._type(number)
         has_bitfields = info >> 31
         for index in range(info & 0xFFFF):
-            name, kind, offset = _TYPE.unpack_from(self._data, self._offsets[number] + 12 + 12 * index)
+            name, kind, offset = _TYPE.unpack_from(
+                self._data, self._offsets[number] + 12 + 12 * index
+            )
             yield self._string(name), kind, offset & 0xFFFFFF if has_bitfields else offset
 
     def _member(self, number: int, name: str) -> tuple[int, int] | None:

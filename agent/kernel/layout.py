@@ -98,7 +98,10 @@ def fingerprint() -> str:
 def _struct(name: str, body: str, known: dict[str, Struct], numbers: dict[str, int]) -> Struct:
     fields: list[str] = []
     code = ""
-    for is_struct, kind, field, count in _FIELD.findall(body):
+    found = _FIELD.findall(body)
+    if len(found) != body.count(";"):
+        raise LayoutError(f"struct {name}: not all of its fields can be read")
+    for is_struct, kind, field, count in found:
         if is_struct:
             if kind not in known:
                 raise LayoutError(f"struct {name}: {field} is of struct {kind}, which is not known")
@@ -106,7 +109,9 @@ def _struct(name: str, body: str, known: dict[str, Struct], numbers: dict[str, i
             code += known[kind].format
             continue
         if kind not in _CODES:
-            raise LayoutError(f"struct {name}: {field} is of type {kind}, which may not cross the border")
+            raise LayoutError(
+                f"struct {name}: {field} is of type {kind}, which may not cross the border"
+            )
         size = int(numbers.get(count, count or 0)) if count else 0
         if kind == "u8" and count:
             part = f"{size}s"
@@ -120,4 +125,7 @@ def _struct(name: str, body: str, known: dict[str, Struct], numbers: dict[str, i
         if struct.calcsize("=" + code) % struct.calcsize("=" + (_CODES[kind])):
             raise LayoutError(f"struct {name}: implicit padding before {field}")
         code += part
+    widest = max(struct.calcsize("=" + letter) for letter in code if letter.isalpha())
+    if struct.calcsize("=" + code) % widest:
+        raise LayoutError(f"struct {name}: implicit padding at its end")
     return Struct(name, tuple(fields), code)

@@ -7,17 +7,19 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import as_file
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent import errors
 from agent.errors import KernelError
 from agent.kernel.bpf import DESCRIPTORS_PER_MESSAGE
 from agent.kernel.programs import Probe, ProgramSpec, load_probes, probes_folder
 from agent.kernel.source import constants, flags, program_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 MAPS: Final = ("records", "watches", "sockets", "controls", "counters")
 
@@ -88,6 +90,8 @@ def plan(
     """Find out what to load here. `settings` are the constants that do not come from the kernel."""
     probes = load_probes() if probes is None else probes
     has_trampolines, has_kprobes = hook_kinds()
+    if force_kprobes and not has_kprobes:
+        raise KernelError("this kernel has no kprobes (CONFIG_KPROBES); run without --kprobes")
     if not has_trampolines and not has_kprobes:
         raise KernelError(
             "this kernel can attach no program to its functions: it has neither BPF trampolines "

@@ -6,10 +6,12 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import KernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
 _LOOK_UP, _UPDATE, _DELETE, _NEXT_KEY = 1, 2, 3, 4
@@ -43,29 +45,29 @@ class Map:
             key=ctypes.addressof(self._key),
             value=ctypes.addressof(self._value),
         )
+        # The kernel refuses a deletion that has more than a key.
+        self._only_key = _Element(map_fd=descriptor, key=ctypes.addressof(self._key))
 
     def look_up(self, key: bytes) -> bytes | None:
         """The value; None without one."""
         self._key.raw = key
-        return self._value.raw if self._call(_LOOK_UP) else None
+        return self._value.raw if self._call(_LOOK_UP, self._attribute) else None
 
     def update(self, key: bytes, value: bytes) -> bool:
         """Set a value; False if there is no room."""
         self._key.raw = key
         self._value.raw = value
-        return self._call(_UPDATE)
+        return self._call(_UPDATE, self._attribute)
 
     def delete(self, key: bytes) -> bool:
         """Remove a value; False if there was none."""
         self._key.raw = key
-        return self._call(_DELETE)
+        return self._call(_DELETE, self._only_key)
 
     def keys(self, limit: int) -> Iterator[bytes]:
         """At most `limit` keys; one that is deleted meanwhile may be missing, or the walk start again."""
         next_key = ctypes.create_string_buffer(len(self._key))
-        walk = _Element(
-            map_fd=self._descriptor, key=0, value=ctypes.addressof(next_key)
-        )
+        walk = _Element(map_fd=self._descriptor, key=0, value=ctypes.addressof(next_key))
         for _ in range(limit):
             if _bpf(_NEXT_KEY, walk) < 0:
                 return
@@ -73,8 +75,8 @@ class Map:
             walk.key = ctypes.addressof(self._key)
             yield next_key.raw
 
-    def _call(self, command: int) -> bool:
-        if _bpf(command, self._attribute) >= 0:
+    def _call(self, command: int, attribute: _Element) -> bool:
+        if _bpf(command, attribute) >= 0:
             return True
         code = ctypes.get_errno()
         if code in _EXPECTED:
@@ -86,9 +88,7 @@ def _bpf(command: int, attribute: ctypes.Structure) -> int:
     number = _SYSCALL.get(platform.machine())
     if number is None:
         raise KernelError(f"the processor {platform.machine()} is not supported")
-    return int(
-        _libc.syscall(number, command, ctypes.byref(attribute), ctypes.sizeof(attribute))
-    )
+    return int(_libc.syscall(number, command, ctypes.byref(attribute), ctypes.sizeof(attribute)))
 
 
 def possible_cpus() -> int:

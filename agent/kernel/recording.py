@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from agent.errors import RecordingError
 from agent.kernel.layout import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 FORMAT: Final = "zerospan-recording-1"
 MAX_RECORD: Final = 64 * 1024
@@ -75,17 +77,26 @@ class Recording:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
             raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-        line = self._file.readline(MAX_HEADER)
-        try:
-            self.header: dict[str, Any] = json.loads(line)
-            is_known = self.header["format"] == FORMAT
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordingError(f"{path} is not a zerospan recording") from error
-        if not is_known or self.header.get("layout") != fingerprint():
-            raise RecordingError(
-                f"{path} was recorded by a version of zerospan with other records; record it again"
-            )
         self._path = path
+        try:
+            self.header = self._read_header()
+        except RecordingError:
+            self._file.close()
+            raise
+
+    def _read_header(self) -> dict[str, Any]:
+        try:
+            header: dict[str, Any] = json.loads(self._file.readline(MAX_HEADER))
+            is_known = header["format"] == FORMAT
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RecordingError(f"{self._path} is not a zerospan recording") from error
+        except OSError as error:
+            raise RecordingError(f"cannot read {self._path}: {error.strerror}") from error
+        if not is_known or header.get("layout") != fingerprint():
+            raise RecordingError(
+                f"{self._path} was recorded by a version of zerospan with other records; record it again"
+            )
+        return header
 
     def __iter__(self) -> Iterator[bytes]:
         """The records in order. A file that ends within one raises RecordingError after the whole ones."""
@@ -95,7 +106,9 @@ class Recording:
                     raise RecordingError(f"{self._path} ends within a record")
                 (length,) = _LENGTH.unpack(prefix)
                 if length > MAX_RECORD:
-                    raise RecordingError(f"{self._path} holds a record of {length} bytes; it is damaged")
+                    raise RecordingError(
+                        f"{self._path} holds a record of {length} bytes; it is damaged"
+                    )
                 record = self._file.read(length)
                 if len(record) < length:
                     raise RecordingError(f"{self._path} ends within a record")

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import mmap
 import select
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PAGE: Final = mmap.PAGESIZE
 _BUSY: Final = 1 << 31
@@ -29,7 +31,9 @@ class Ring:
 
     def __init__(self, descriptor: int, size: int) -> None:
         self.size = size
-        self._consumer_map = mmap.mmap(descriptor, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._consumer_map = mmap.mmap(
+            descriptor, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+        )
         self._producer_map = mmap.mmap(
             descriptor, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE
         )

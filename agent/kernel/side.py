@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.kernel.layout import enum, structs
-from agent.kernel.loader import Attached
 from agent.kernel.maps import Map, possible_cpus
 from agent.kernel.ring import Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from agent.kernel.loader import Attached
 
 _KEY: Final = struct.Struct("<Q")
 _INDEX: Final = struct.Struct("<I")

@@ -16,12 +16,14 @@ The text asks for what it needs of the kernel by the names of its constants, so 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import KernelError
 from agent.kernel.btf import Btf
 from agent.kernel.programs import Probe, probes_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _INCLUDE: Final = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 _CONSTANT: Final = re.compile(
@@ -38,7 +40,12 @@ def program_text(probes: Iterable[Probe]) -> str:
 def constants(text: str, btf_data: bytes | None = None) -> dict[str, int]:
     """Every constant that the text asks of the kernel; those it cannot give are left out, but for HAS_ ones."""
     asked = [
-        (match.group(0), match.group(1) or match.group(4), match.group(2) or match.group(5), match.group(3))
+        (
+            match.group(0),
+            match.group(1) or match.group(4),
+            match.group(2) or match.group(5),
+            match.group(3),
+        )
         for match in _CONSTANT.finditer(text)
     ]
     names = {subject for _, _, subject, _ in asked}
@@ -49,11 +56,6 @@ def constants(text: str, btf_data: bytes | None = None) -> dict[str, int]:
         if value is not None:
             found[constant] = value
     return found
-
-
-def missing(text: str, known: Mapping[str, int]) -> list[str]:
-    """Constants that the text names outside any condition and this kernel does not give."""
-    return sorted({m.group(0) for m in _CONSTANT.finditer(text)} - known.keys())
 
 
 def flags(known: Mapping[str, int]) -> list[str]:
@@ -84,7 +86,7 @@ def _paste(path: str, shown: str, seen: set[str]) -> str:
         if name not in seen:
             seen.add(name)
             parts.append(_paste(f"include/{name}", f"include/{name}", seen))
-            line = text.count("\n", 0, match.end()) + 1
+            line = text.count("\n", 0, match.end()) + 2
             parts.append(f'\n#line {line} "probes/{shown}"')
         at = match.end()
     parts.append(text[at:])

@@ -65,8 +65,15 @@ MAX_REPEATED: Final = 1024
 # A member of an enum takes 40 ns to get at through its class.
 _NONE = Framing.NONE
 _LENGTH = Framing.LENGTH
-_STATUSES = {b"%d" % status: status for status in range(200, 600)}
+_STATUSES = {b"HTTP/1.1 %d " % status: status for status in range(200, 600)}
 _BODILESS = frozenset((204, 304))
+_UNUSUAL = frozenset(("HEAD", "CONNECT"))
+"""Methods that decide over the end of their response."""
+
+_FOLDS = frozenset(b" \t")
+_REQUEST_FIRST = frozenset(b"HhUuTtCc \t")
+"""How lines begin that need a look: those of the fields that are wanted, and folded ones."""
+_RESPONSE_FIRST = frozenset(b"TtCc \t")
 
 
 @register
@@ -77,6 +84,7 @@ class Http1(Protocol):
 
     def __init__(self) -> None:
         super().__init__()
+        self._repeated_size = 0
         self._repeated = b""
         """The field lines of the last request that `quick_request` read: clients on a connection repeat themselves."""
         self._repeated_host: bytes | None = None
@@ -167,83 +175,75 @@ class Http1(Protocol):
         None unless it is of a common shape: a whole head in `data`, CR LF, HTTP/1.1, a registered method, a body by
         Content-Length that ends where the message ends, no field that is wanted folded or repeated.
         """
-        line_end = data.find(b"\n") - 1
-        method_end = data.find(b" ")
-        method = METHODS.get(data[:method_end])
-        target = data[method_end + 1 : line_end - 9]
-        if method is None or data[line_end - 9 : line_end + 1] != b" HTTP/1.1\r" or not target:
+        line_end = data.find(b"\n")
+        method, _, target = data[: line_end - 10].partition(b" ")
+        name = METHODS.get(method)
+        if name is None or data[line_end - 10 : line_end] != b" HTTP/1.1\r" or not target:
             return None
         if len(target) > MAX_TARGET:
             return None
         if size is None:
             size = len(data)
-        if data[line_end:] == self._repeated and len(data) == size:
+        rest = size - line_end
+        repeated = self._repeated
+        if rest == len(repeated) and len(data) == size and data.endswith(repeated):
             host, user_agent = self._repeated_host, self._repeated_user_agent
-            return Request(
-                method, target, "1.1", host, user_agent, None, _NONE, None, size, 0, size
-            )
-        head_size = data.find(b"\r\n\r\n", line_end) + 4
+            return Request(name, target, "1.1", host, user_agent, None, _NONE, None, size, 0, size)
+        head_size = len(data)
+        if not data.endswith(b"\r\n\r\n"):
+            head_size = data.find(b"\r\n\r\n", line_end - 1) + 4
         if head_size == 3 or head_size > MAX_HEAD:
             return None
-        low = data[:head_size].lower()
-        if low.find(b"\r\ntransfer-encoding", line_end) >= 0:
-            return None
-        body_size = 0
-        framing = _NONE
-        length = None
-        at = low.find(b"\r\ncontent-length", line_end)
-        if at >= 0:
-            end = low.find(b"\r\n", at + 16)
-            digits = data[at + 17 : end].strip()
-            if (
-                low[at + 16 : at + 17] != b":"
-                or not digits.isdigit()
-                or len(digits) > MAX_LENGTH_DIGITS
-                or low[end + 2] in b" \t"
-                or low.rfind(b"\r\ncontent-length") != at
-            ):
+        host = user_agent = traceparent = tracestate = length = None
+        # One split and a look at each line's first byte: half of the time that a search for each name takes.
+        fields = data[line_end + 1 : head_size - 4]
+        for line in fields.split(b"\r\n") if fields else ():
+            if not line:
+                return None  # the head ended before
+            if line[0] not in _REQUEST_FIRST:
+                continue
+            field, colon, value = line.partition(b":")
+            field = field.lower()
+            if not colon:
                 return None
-            framing = _LENGTH
-            body_size = length = int(digits)
-        whole = head_size + body_size
+            if field == b"host":
+                if host is None:
+                    host = value.strip()
+            elif field == b"user-agent":
+                if user_agent is None:
+                    user_agent = value.strip()
+            elif field == b"traceparent":
+                if traceparent is not None:
+                    return None
+                traceparent = value.strip()
+            elif field == b"content-length":
+                digits = value.strip()
+                if length is not None or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
+                    return None
+                length = int(digits)
+            elif field == b"tracestate":
+                if tracestate is not None:
+                    return None
+                tracestate = value.strip()
+            elif field == b"transfer-encoding" or line[0] in _FOLDS or field != field.rstrip():
+                return None
+        whole = head_size + (length or 0)
         if whole != size:
             return None
-        host = user_agent = traceparent = tracestate = None
-        at = low.find(b"\r\nhost:", line_end)
-        if at >= 0:
-            end = low.find(b"\r\n", at + 7)
-            host = data[at + 7 : end].strip()
-            if low[end + 2] in b" \t":
-                return None
-        at = low.find(b"\r\nuser-agent:", line_end)
-        if at >= 0:
-            end = low.find(b"\r\n", at + 13)
-            user_agent = data[at + 13 : end].strip()
-            if low[end + 2] in b" \t":
-                return None
-        at = low.find(b"\r\ntrace", line_end)
-        while at >= 0:
-            end = low.find(b"\r\n", at + 7)
-            if low.startswith(b"parent:", at + 7):
-                if traceparent is not None or low[end + 2] in b" \t":
-                    return None
-                traceparent = data[at + 14 : end].strip()
-            elif low.startswith(b"state:", at + 7):
-                if tracestate is not None or low[end + 2] in b" \t":
-                    return None
-                tracestate = data[at + 13 : end].strip()
-            at = low.find(b"\r\ntrace", end)
         carrier = None
         if traceparent is not None:
             carrier = {"traceparent": traceparent.decode("latin-1")}
             if tracestate:
                 carrier["tracestate"] = tracestate.decode("latin-1")
-        elif framing is _NONE and size - line_end <= MAX_REPEATED:
-            self._repeated = data[line_end:]
+        elif length is None and rest <= MAX_REPEATED:
+            # Kept once its size has come twice: heads that never come again would only fill the processor's caches.
+            self._repeated = data[line_end:] if rest == self._repeated_size else b""
+            self._repeated_size = rest
             self._repeated_host = host
             self._repeated_user_agent = user_agent
+        framing = _NONE if length is None else _LENGTH
         return Request(
-            method,
+            name,
             target,
             "1.1",
             host,
@@ -252,27 +252,21 @@ class Http1(Protocol):
             framing,
             length,
             head_size,
-            body_size,
+            length or 0,
             whole,
         )
 
-    def quick_response(  # noqa: C901, PLR0911  # the hot path: calls would double its time
+    def quick_response(  # noqa: C901, PLR0911, PLR0912  # the hot path: calls would double its time
         self, data: bytes, size: int, request: Request | None
     ) -> Response | None:
         """The response to `request` of which `size` bytes begin with `data`; None unless of a common shape.
 
         More of its body may come: `Response.size` says where it ends, which is not before these `size` bytes.
         """
-        status = _STATUSES.get(data[9:12])
-        line_end = data.find(b"\n") - 1
-        if (
-            status is None
-            or data[:9] != b"HTTP/1.1 "
-            or data[12:13] != b" "
-            or data[line_end] != 13
-        ):
+        status = _STATUSES.get(data[:13])
+        if status is None:
             return None
-        if request is not None and request.method in ("HEAD", "CONNECT"):
+        if request is not None and request.method in _UNUSUAL:
             return None
         head_size = len(self._answer)
         if head_size and data.startswith(self._answer):
@@ -281,29 +275,30 @@ class Http1(Protocol):
             if whole < size:
                 return None
             return Response(status, "1.1", _LENGTH, length, None, head_size, length, whole)
-        head_size = data.find(b"\r\n\r\n", line_end) + 4
-        if head_size == 3 or head_size > MAX_HEAD:
+        line_end = data.find(b"\n")
+        head_size = data.find(b"\r\n\r\n", line_end - 1) + 4
+        if head_size == 3 or head_size > MAX_HEAD or data[line_end - 1] != 13:
             return None
         if status in _BODILESS:
             if head_size != size:
                 return None
             return Response(status, "1.1", _NONE, None, None, head_size, 0, size)
-        low = data[:head_size].lower()
-        at = low.find(b"\r\ncontent-length:", line_end)
-        if at < 0 or low.find(b"\r\ntransfer-encoding", line_end) >= 0:
-            return None
-        end = low.find(b"\r\n", at + 17)
-        digits = data[at + 17 : end].strip()
-        if (
-            not digits.isdigit()
-            or len(digits) > MAX_LENGTH_DIGITS
-            or low[end + 2] in b" \t"
-            or low.rfind(b"\r\ncontent-length") != at
-        ):
-            return None
-        length = int(digits)
+        length = -1
+        fields = data[line_end + 1 : head_size - 4]
+        for line in fields.split(b"\r\n") if fields else ():
+            if line[0] not in _RESPONSE_FIRST:
+                continue
+            field, _, value = line.partition(b":")
+            field = field.lower()
+            if field == b"content-length":
+                digits = value.strip()
+                if length >= 0 or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
+                    return None
+                length = int(digits)
+            elif field == b"transfer-encoding" or line[0] in _FOLDS or field != field.rstrip():
+                return None
         whole = head_size + length
-        if whole < size:
+        if length < 0 or whole < size:
             return None
         if head_size <= MAX_REPEATED:
             self._answer = data[:head_size]

@@ -7,8 +7,11 @@ once, shared by many spans, and encoded once: an exporter may keep the encoded f
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Scalar = str | int | float | bool
 Value = Scalar | tuple[str, ...]

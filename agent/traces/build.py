@@ -13,6 +13,14 @@ from agent.spans.span import Attributes, Span, SpanKind, Status, Value
 
 AF_UNIX = 1
 
+# A member of an enum takes 40 ns to get at through its class.
+_ROLE_CLIENT = Role.CLIENT
+_KIND_CLIENT = SpanKind.CLIENT
+_KIND_SERVER = SpanKind.SERVER
+_UNSET = Status.UNSET
+_ERROR = Status.ERROR
+_TIME_TO_FIRST_BYTE = semconv.TIME_TO_FIRST_BYTE
+
 
 class Builder:
     """Makes spans. `unix_offset_ns` is what a monotonic time lacks to Unix time."""
@@ -29,12 +37,13 @@ class Builder:
             network = connection.network = describe_network(connection)
         remote = exchange.remote
         parent = exchange.parent
-        failure = exchange.failure
-        own = _provenance(exchange.rule, failure)
-        blocks = (*description.attributes, network, own)
-        if exchange.first_byte_ns:
-            waited = exchange.first_byte_ns - exchange.start_ns
-            blocks += (Attributes(((semconv.TIME_TO_FIRST_BYTE, waited / 1e9),)),)
+        own = _provenance(exchange.rule, exchange.failure)
+        start_ns, first_byte_ns, end_ns = exchange.start_ns, exchange.first_byte_ns, exchange.end_ns
+        if first_byte_ns:
+            waited = Attributes(((_TIME_TO_FIRST_BYTE, (first_byte_ns - start_ns) / 1e9),))
+            blocks = (*description.attributes, network, own, waited)
+        else:
+            blocks = (*description.attributes, network, own)
         error = description.error_type
         if error is not None:
             blocks += (_error(error),)
@@ -42,17 +51,21 @@ class Builder:
         return Span(
             exchange.trace_id,
             exchange.span_id,
-            parent.span_id if parent is not None else remote.span_id if remote is not None else None,
+            parent.span_id
+            if parent is not None
+            else remote.span_id
+            if remote is not None
+            else None,
             description.name,
-            SpanKind.CLIENT if exchange.role is Role.CLIENT else SpanKind.SERVER,
-            exchange.start_ns + offset,
-            max(exchange.end_ns, exchange.start_ns) + offset,
-            Status.UNSET if error is None else Status.ERROR,
+            _KIND_CLIENT if exchange.role is _ROLE_CLIENT else _KIND_SERVER,
+            start_ns + offset,
+            (end_ns if end_ns > start_ns else start_ns) + offset,
+            _UNSET if error is None else _ERROR,
             description.status_message,
             blocks,
             connection.process.resource,
             parent is None and remote is not None,
-            True,
+            True,  # noqa: FBT003  (by position: keywords cost 0.2 µs here)
             remote.trace_state if remote is not None else "",
         )
 
@@ -69,7 +82,8 @@ def _describe(exchange: Exchange) -> Description:
     ):
         return described[2]  # type: ignore[no-any-return]  # what is stored below
     description = exchange.protocol.describe(exchange)
-    if exchange.failure is None:
+    # Only what the hot path keeps can come again.
+    if exchange.failure is None and exchange.response is connection.last_response:
         connection.described = (exchange.request, exchange.response, description)
     return description
 

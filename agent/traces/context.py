@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from binascii import unhexlify
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-SAMPLED: Final = 1
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 # §3.2: version, 32 hex digits, 16, 2, all lowercase; a later version may go on after another dash (§3.2.4).
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_ODD: Final = frozenset("13579bdf")
+"""Last digits of flags with SAMPLED in them."""
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
 MAX_TRACESTATE: Final = 512
 """§3.3.1.5: "Vendors SHOULD propagate at least 512 characters"; what is longer is left out whole."""
 
@@ -37,14 +42,13 @@ def extract(carrier: Mapping[str, str] | None) -> RemoteContext | None:
     # §3.2.2: version ff is forbidden, and all-zero ids are invalid; version 00 has nothing after the flags.
     if version == "ff" or (version == "00" and rest):
         return None
-    if not trace_id.strip("0") or not span_id.strip("0"):
+    # Of 0.9 µs, int() and bytes.fromhex() took a third.
+    trace, span = unhexlify(trace_id), unhexlify(span_id)
+    if trace == _NO_TRACE or span == _NO_SPAN:
         return None
     state = carrier.get("tracestate", "")
     return RemoteContext(
-        bytes.fromhex(trace_id),
-        bytes.fromhex(span_id),
-        bool(int(flags, 16) & SAMPLED),
-        state if len(state) <= MAX_TRACESTATE else "",
+        trace, span, flags[1] in _ODD, state if len(state) <= MAX_TRACESTATE else ""
     )
 
 
@@ -66,7 +70,7 @@ class Ids:
             at = 0
         self._at = at + 8
         made = self._pool[at : at + 8]
-        return made if made != bytes(8) else self.span_id()
+        return made if made != _NO_SPAN else self.span_id()
 
     def trace_id(self) -> bytes:
         """16 bytes, not all zero."""

@@ -28,11 +28,13 @@ processor has been seen too. The order of events between two processors is not t
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
-from agent.protocols.pairing import Exchange
 from agent.traces.context import Ids, extract
+
+if TYPE_CHECKING:
+    from agent.protocols.pairing import Exchange
 
 RULE_HEADER: Final = "traceparent"
 RULE_PEER: Final = "peer"
@@ -45,6 +47,10 @@ REFUSED_CONCURRENT: Final = "refused:concurrent"
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
 MAX_THREADS: Final = 65536
+
+# A member of an enum takes 40 ns to get at through its class.
+_SERVER: Final = Role.SERVER
+_CLIENT: Final = Role.CLIENT
 
 Key = tuple[Any, int]
 
@@ -64,7 +70,12 @@ class Correlator:
     def opened(self, connection: Any, tid: int) -> None:
         """A watched process connected to somebody: for the work that its thread has, if that is sure."""
         work = self._working_for(tid)
-        if work is not None and not connection.process.runtime.uses_goroutines:
+        runtime = connection.process.runtime
+        if (
+            work is not None
+            and not runtime.uses_goroutines
+            and not self._is_doubtful(work, runtime)
+        ):
             connection.opener = work
 
     def begun(self, exchange: Exchange, tid: int, join_key: Key) -> None:
@@ -75,18 +86,18 @@ class Correlator:
         exchange.join_key = join_key
         waiting = self._waiting
         other = waiting.pop(join_key, None)
-        if exchange.role is Role.SERVER:
+        if exchange.role is _SERVER:
             if len(self._work) >= MAX_THREADS:
                 self._work.clear()
             self._work[tid] = exchange
             self._open[tid] = self._open.get(tid, 0) + 1
-            if other is not None and other.role is Role.CLIENT:
+            if other is not None and other.role is _CLIENT:
                 exchange.parent = other
                 exchange.rule = RULE_PEER
                 return
         else:
             self._find_owner(exchange, tid)
-            if other is not None and other.role is Role.SERVER:
+            if other is not None and other.role is _SERVER:
                 if other.parent is None:
                     other.parent = exchange
                     other.rule = RULE_PEER
@@ -96,29 +107,37 @@ class Correlator:
 
     def resumed(self, exchange: Exchange, tid: int) -> None:
         """Bytes of an exchange came in: the thread goes on with what they were for."""
-        if exchange.role is Role.SERVER:
+        if exchange.role is _SERVER:
             self._work[tid] = exchange
             return
         owner = exchange.parent
         if owner is not None and not owner.end_ns:
             self._work[tid] = owner
+        else:
+            # Nobody knows for whom the thread goes on: surely not for what it received before.
+            self._work.pop(tid, None)
 
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
-        thread = exchange.thread
-        if exchange.role is Role.SERVER:
+        if exchange.role is _SERVER:
+            thread, opened = exchange.thread, self._open
             if self._work.get(thread) is exchange:
                 del self._work[thread]
-            left = self._open.get(thread, 0) - 1
+            left = opened.get(thread, 0) - 1
             if left > 0:
-                self._open[thread] = left
+                opened[thread] = left
             else:
-                self._open.pop(thread, None)
+                opened.pop(thread, None)
 
     def settle(self, exchange: Exchange) -> None:
         """Give an exchange its trace: that of its parent, or one of its own."""
         if self._waiting.get(exchange.join_key) is exchange:
             del self._waiting[exchange.join_key]
+        parent = exchange.parent
+        if parent is None or parent.trace_id:
+            if not exchange.trace_id:
+                self._settle_one(exchange)
+            return
         chain = []
         at = exchange
         while not at.trace_id:
@@ -134,9 +153,12 @@ class Correlator:
         """Its parent, if any, has its trace."""
         remote, parent = exchange.remote, exchange.parent
         if remote is not None:
-            if parent is not None and parent.trace_id == remote.trace_id and _explains(parent, exchange):
+            if (
+                parent is not None
+                and parent.trace_id == remote.trace_id
+                and _explains(parent, exchange)
+            ):
                 exchange.trace_id = remote.trace_id
-                exchange.remote = None
                 return
             exchange.parent = None
             exchange.trace_id = remote.trace_id
@@ -163,14 +185,31 @@ class Correlator:
         work = self._working_for(tid)
         if work is None:
             return
-        if self._open.get(work.thread, 0) > 1 and not connection.process.runtime.is_proxy:
+        if self._is_doubtful(work, connection.process.runtime):
             exchange.rule = REFUSED_CONCURRENT
             return
         exchange.parent, exchange.rule = work, RULE_THREAD
 
+    def _is_doubtful(self, work: Exchange, runtime: Any) -> bool:
+        """Whether a thread that received for `work` last may be working for something else by now."""
+        return self._open.get(work.thread, 0) > 1 and not runtime.is_proxy
+
     def _working_for(self, tid: int) -> Exchange | None:
         work = self._work.get(tid)
         return work if work is not None and not work.end_ns else None
+
+
+def remote_decision(exchange: Exchange) -> bool | None:
+    """Whether the trace was sampled where it came from; None if it began here. Of a settled exchange.
+
+    What was made for it without passing the header on is in the same trace, and shares the decision.
+    """
+    at: Exchange | None = exchange
+    while at is not None:
+        if at.remote is not None:
+            return bool(at.remote.is_sampled)
+        at = at.parent
+    return None
 
 
 def _explains(parent: Exchange, exchange: Exchange) -> bool:

@@ -29,14 +29,11 @@ def sampler(name: str, argument: str = "") -> Sampler:
     if name not in NAMES:
         raise ConfigError(f"OTEL_TRACES_SAMPLER={name!r} is none of {', '.join(NAMES)}")
     root = name.removeprefix("parentbased_")
-    if root == "traceidratio":
-        decide = _ratio(argument)
-    else:
-        decide = _always(root == "always_on")
+    decide = _ratio(argument) if root == "traceidratio" else _always(decision=root == "always_on")
     return _parent_based(decide) if name.startswith("parentbased_") else decide
 
 
-def _always(decision: bool) -> Sampler:  # noqa: FBT001  (the sampler's only parameter)
+def _always(*, decision: bool) -> Sampler:
     return lambda trace_id, remote: decision  # noqa: ARG005  (a sampler's shape)
 
 
@@ -50,7 +47,7 @@ def _ratio(argument: str) -> Sampler:
     # Consistent with other implementations: the random part is the id's last 7 bytes (W3C Trace Context level 2).
     threshold = round((1 - ratio) * (1 << 56))
     if threshold == 1 << 56:
-        return _always(False)
+        return _always(decision=False)
     bound = threshold.to_bytes(7, "big")
     return lambda trace_id, remote: trace_id[9:] >= bound  # noqa: ARG005  (a sampler's shape)
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Maps that more than one probe uses, each with its biography. */
 #ifndef ZEROSPAN_MAPS_H
 #define ZEROSPAN_MAPS_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* What kernel headers would give us, and no more. */
 #ifndef ZEROSPAN_PRELUDE_H
 #define ZEROSPAN_PRELUDE_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Sockets: their identity, their addresses, and the state that is kept of them. */
 #ifndef ZEROSPAN_SOCKET_H
 #define ZEROSPAN_SOCKET_H

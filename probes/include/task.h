@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Which process this is, and whether it is watched. */
 #ifndef ZEROSPAN_TASK_H
 #define ZEROSPAN_TASK_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* What every call that moves bytes on a stream socket does, whatever the socket's family. */
 #ifndef ZEROSPAN_TRANSFER_H
 #define ZEROSPAN_TRANSFER_H

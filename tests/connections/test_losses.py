@@ -7,13 +7,26 @@ lost its end may give a shorter path, never another one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.spans import semconv
 from agent.spans.span import Span
-from tests.scenario import CLIENT, SERVER, Host, Run, Socket, facts, play, request, response
+from tests.scenario import (
+    CLIENT,
+    EGRESS,
+    INGRESS,
+    SERVER,
+    Host,
+    Run,
+    Socket,
+    facts,
+    play,
+    request,
+    response,
+)
 
 BASE = 210
 """Statuses from here on have content."""
@@ -38,7 +51,7 @@ def pieces(draw, data: bytes) -> list[bytes]:
     """`data` in one to three pieces."""
     places = draw(st.lists(st.integers(1, max(1, len(data) - 1)), max_size=2, unique=True))
     edges = [0, *sorted(places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [data[a:b] for a, b in pairwise(edges) if a < b]
 
 
 def chunked(body: bytes, status: int) -> bytes:
@@ -56,7 +69,9 @@ def asked(draw, talk: Talk) -> bytes:
 
 def answered(draw, talk: Talk, path: str) -> bytes:
     number = list(talk.made).index(path)
-    body = draw(st.sampled_from((b"", b"z", b"HTTP/1.1 200 OK\r\n\r\n", b"z" * 3000))) + b"n" * number
+    body = (
+        draw(st.sampled_from((b"", b"z", b"HTTP/1.1 200 OK\r\n\r\n", b"z" * 3000))) + b"n" * number
+    )
     talk.made[path] = (BASE + number, len(body))
     make = draw(st.sampled_from((response, lambda status, body: chunked(body, status))))
     return make(BASE + number, body)
@@ -83,6 +98,9 @@ def conversations(draw) -> Talk:
     for _ in range(draw(st.integers(1, 8))):
         move(draw, talk, asked(draw, talk), socket.asks)
         move(draw, talk, answered(draw, talk, list(talk.made)[-1]), socket.answers)
+    for direction in draw(st.sampled_from(((), (INGRESS,), (EGRESS,), (INGRESS, EGRESS)))):
+        talk.script.append(f"end of {direction}")
+        socket.ended(direction)
     socket.close()
     return talk
 

@@ -119,7 +119,9 @@ def test_keep_alive(host):
 
 def test_pipelined_requests_pair_in_order(host):
     socket = host.accept()
-    socket.received(request("/a") + request("/b", method="POST", body=b"body")).received(request("/c"))
+    socket.received(request("/a") + request("/b", method="POST", body=b"body")).received(
+        request("/c")
+    )
     socket.sent(response(200)).sent(response(201) + response(202))
     socket.received(request("/d")).sent(response(203))
     assert play(host).lines == [
@@ -154,7 +156,9 @@ def test_heads_in_pieces(host):
 
 def test_chunked(host):
     socket = host.accept()
-    socket.received(request("/a")).sent(CHUNKED).sent(b"3\r\nabc\r\n").sent(b"4\r\ndefg\r\n0\r\n\r\n")
+    socket.received(request("/a")).sent(CHUNKED).sent(b"3\r\nabc\r\n").sent(
+        b"4\r\ndefg\r\n0\r\n\r\n"
+    )
     socket.received(request("/b")).sent(response(201))
     assert play(host).lines == ["server GET /a -> 200, 7 bytes", "server GET /b -> 201, 0 bytes"]
 
@@ -170,7 +174,9 @@ def test_head_has_no_body_whatever_its_length_says(host):
 def test_continue_before_the_body(host):
     body = b"x" * 100
     socket = host.accept()
-    socket.received(request("/a", method="POST", body=body, fields="Expect: 100-continue\r\n")[:-100])
+    socket.received(
+        request("/a", method="POST", body=body, fields="Expect: 100-continue\r\n")[:-100]
+    )
     socket.sent(b"HTTP/1.1 100 Continue\r\n\r\n").received(body).sent(response(201))
     socket.received(request("/b")).sent(response(200))
     assert play(host).lines == ["server POST /a -> 201, 0 bytes", "server GET /b -> 200, 0 bytes"]
@@ -355,7 +361,7 @@ def test_joined_before_a_response(host):
 def test_joined_within_a_body(host, first):
     """What is seen first is no message; the next turn begins with one."""
     socket = host.join()
-    getattr(socket, first)(b"the rest of something\r\n").__class__
+    getattr(socket, first)(b"the rest of something\r\n")
     if first == "received":
         socket.sent(response(200))
     socket.received(request("/b")).sent(response(201)).close()
@@ -426,7 +432,11 @@ def test_broken_pipe(host):
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(errno.ETIMEDOUT, "timeout"), (errno.ECONNREFUSED, "connection_refused"), (errno.EIO, "connection_reset")],
+    [
+        (errno.ETIMEDOUT, "timeout"),
+        (errno.ECONNREFUSED, "connection_refused"),
+        (errno.EIO, "connection_reset"),
+    ],
 )
 def test_error_that_the_close_tells(host, error, told):
     socket = host.connect()
@@ -688,14 +698,18 @@ def test_record_that_cannot_be_is_malformed(host, change):
     assert play(host).ledger.records_ignored == {"malformed": 1}
 
 
-@pytest.mark.parametrize("change", [{"position": 2**64 - 1}, {"turn": 2**32 - 1}, {"other_position": 2**63}])
+@pytest.mark.parametrize(
+    "change", [{"position": 2**64 - 1}, {"turn": 2**32 - 1}, {"other_position": 2**63}]
+)
 def test_crazy_numbers_do_no_harm(host, change):
     socket = host.accept()
     layout = EVENTS["data_event"]
     for _ in range(3):
         socket.received(request("/a")).sent(response(200))
         record = host.records.pop()
-        host.records.append(layout.pack(**{**layout.unpack(record), **change}) + record[layout.size :])
+        host.records.append(
+            layout.pack(**{**layout.unpack(record), **change}) + record[layout.size :]
+        )
     socket.close()
     play(host)
 
@@ -746,7 +760,7 @@ def test_process_that_is_excluded_later(host):
 
 def test_process_that_is_not_traced(host, monkeypatch):
     run = Run()
-    monkeypatch.setattr(run.outside, "identify", lambda tgid: None)
+    monkeypatch.setattr(run.outside, "identify", {}.get)
     socket = host.accept()
     socket.received(request("/a"))
     run.take(host.records).finish()
@@ -763,7 +777,10 @@ def test_unix_sockets(host):
     server.close()
     client.close()
     run = play(host)
-    assert run.lines == ["server GET /a -> 200, 0 bytes", "client GET http://shop/a -> 200, 0 bytes"]
+    assert run.lines == [
+        "server GET /a -> 200, 0 bytes",
+        "client GET http://shop/a -> 200, 0 bytes",
+    ]
     server_span, client_span = run.spans
     assert server_span.parent_id == client_span.span_id
 
@@ -781,3 +798,34 @@ def test_live_connections_can_be_looked_up(host):
 def test_roles_are_those_of_the_header():
     assert (SERVER, CLIENT) == (1, 2)
     assert KINDS["EVENT_DATA"] == 2
+
+
+def test_empty_record_is_no_repetition_of_a_request(host):
+    """Nothing equals nothing: the hot path remembers the bytes of the last request."""
+    socket = host.accept()
+    socket.sent(response(408)).received(b"").received(request("/a")).sent(response(200)).close()
+    assert play(host).lines == ["server GET /a -> 200, 0 bytes"]
+
+
+def test_repeated_messages_are_spans_of_their_own(host):
+    socket = host.accept()
+    for _ in range(3):
+        socket.received(request("/a")).sent(response(200, b"hi"))
+        host.wait(1_000_000)
+    run = play(host)
+    assert run.lines == ["server GET /a -> 200, 2 bytes"] * 3
+    assert len({span.start_unix_ns for span in run.spans}) == 3
+    assert len({span.span_id for span in run.spans}) == 3
+
+
+def test_same_response_to_another_method_is_read_anew(host):
+    socket = host.accept()
+    answer = response(200, b"hi")
+    socket.received(request("/a")).sent(answer)
+    socket.received(request("/a", method="HEAD")).sent(answer[:-2])
+    socket.received(request("/a")).sent(answer).close()
+    assert play(host).lines == [
+        "server GET /a -> 200, 2 bytes",
+        "server HEAD /a -> 200, 0 bytes",
+        "server GET /a -> 200, 2 bytes",
+    ]

@@ -21,7 +21,7 @@ from tests.vm.harness_guest import wait_until
 from tests.vm.harness_spans import ExportedSpan, load_spans
 
 ZEROSPAN: Final = (sys.executable, "-m", "agent")
-READY_S: Final = 90.0
+READY_S: Final = 180.0
 """Start; the promise is 20 s (`Agent.ready_s`)."""
 STOP_S: Final = 30.0
 """End; the promise is 2 s (`Finished.stop_s`)."""

@@ -12,6 +12,7 @@ import pytest
 from tests.vm.harness import RESULTS
 from tests.vm.harness_agent import Agents
 from tests.vm.harness_guest import Servers
+from tests.vm.harness_tracing import Tracing
 
 _reports: dict[str, list[pytest.TestReport]] = {}
 
@@ -52,3 +53,13 @@ def agents(tmp_path: Path) -> Iterator[Agents]:
     """Give a way to run zerospan; what still runs at the end of the scenario is killed."""
     with Agents(tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def tracing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracing]:
+    """Give one zerospan that traces everything, for all scenarios of a module: a start takes longer than a scenario."""
+    directory = tmp_path_factory.mktemp("tracing")
+    with Agents(directory) as agents, Servers(directory) as before:
+        tracing = Tracing.begin(agents, before)
+        yield tracing
+        tracing.old_connection.close()

@@ -1,0 +1,116 @@
+"""What would be loaded, and the loader process up to where a program would be. No program is loaded here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+from agent.errors import CompileError, KernelError
+from agent.kernel import loader as loader_module
+from agent.kernel.btf import VMLINUX
+from agent.kernel.loader import Loader, Plan, hook_kinds, plan
+from agent.kernel.programs import load_probes
+
+SETTINGS = {"RING_PAGES": 16}
+needs_btf = pytest.mark.skipif(not VMLINUX.exists(), reason="this kernel has no BTF")
+needs_bcc = pytest.mark.skipif(importlib.util.find_spec("bcc") is None, reason="needs bcc")
+
+
+def hooks(monkeypatch, *, trampolines: bool, kprobes: bool) -> None:
+    monkeypatch.setattr(loader_module, "hook_kinds", lambda: (trampolines, kprobes))
+
+
+def kinds(planned: Plan) -> set[str]:
+    return {hook.partition(":")[0] for program in planned.programs for hook in program.hooks}
+
+
+@needs_btf
+def test_trampolines_are_preferred(monkeypatch):
+    hooks(monkeypatch, trampolines=True, kprobes=True)
+    planned = plan(SETTINGS)
+    assert kinds(planned) == {"fentry", "fexit", "raw_tracepoint"}
+    assert planned.has_trampolines
+    assert planned.constants.items() >= {"HAVE_TRAMPOLINES": 1, "RING_PAGES": 16}.items()
+
+
+@needs_btf
+@pytest.mark.parametrize(("trampolines", "force"), [(True, True), (False, False)])
+def test_kprobes_stand_in(monkeypatch, trampolines, force):
+    hooks(monkeypatch, trampolines=trampolines, kprobes=True)
+    planned = plan(SETTINGS, force_kprobes=force)
+    assert kinds(planned) == {"kprobe", "kretprobe", "raw_tracepoint"}
+    assert planned.constants["HAVE_TRAMPOLINES"] == 0
+
+
+@needs_btf
+def test_programs_whose_condition_fails_are_left_out(monkeypatch):
+    hooks(monkeypatch, trampolines=True, kprobes=True)
+    planned = plan(SETTINGS)
+    assert all(p.condition is None or planned.constants[p.condition] for p in planned.programs)
+    wanted = {
+        p.function
+        for probe in load_probes()
+        for p in probe.programs
+        if not p.is_fallback and not p.condition
+    }
+    assert wanted <= {p.function for p in planned.programs}
+
+
+@pytest.mark.parametrize(
+    ("trampolines", "kprobes", "force", "told"),
+    [
+        (False, False, False, "neither BPF trampolines .* nor kprobes"),
+        (True, False, True, "no kprobes"),
+    ],
+)
+def test_kernel_that_cannot(monkeypatch, trampolines, kprobes, force, told):
+    hooks(monkeypatch, trampolines=trampolines, kprobes=kprobes)
+    with pytest.raises(KernelError, match=told):
+        plan(SETTINGS, force_kprobes=force)
+
+
+def test_hook_kinds_of_this_machine():
+    with open("/proc/kallsyms") as symbols:
+        names = {line.split()[2] for line in symbols}
+    assert hook_kinds() == (
+        "bpf_trampoline_link_prog" in names and "register_ftrace_direct" in names,
+        "register_kprobe" in names and "register_kretprobe" in names,
+    )
+
+
+@needs_bcc
+def test_text_that_does_not_compile_is_told_with_the_compilers_words():
+    loader = Loader()
+    try:
+        loader.start(
+            Plan(
+                text='#line 7 "probes/odd.c"\nint f(void *c) { return nonsense; }\n',
+                constants={},
+                programs=(),
+                has_trampolines=False,
+            )
+        )
+        with pytest.raises(CompileError, match=r"(?s)do not compile.*probes/odd\.c:7:.*nonsense"):
+            loader.finish(print)
+    finally:
+        loader.close()
+
+
+def test_process_goes_with_the_loader():
+    loader = Loader()
+    pid = loader.pid
+    loader.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_loader_that_dies_early_is_told_of(monkeypatch):
+    monkeypatch.setattr(loader_module, "_START", "print('last words')")
+    loader = Loader()
+    try:
+        with pytest.raises(KernelError, match="the loader ended early: last words"):
+            loader.finish(print)
+    finally:
+        loader.close()

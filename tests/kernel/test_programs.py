@@ -1,0 +1,96 @@
+"""What the probes say of themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.errors import LayoutError
+from agent.kernel import programs
+from agent.kernel.layout import structs
+from agent.kernel.programs import Probe, ProgramSpec, load_probes
+
+PROBES = {probe.name: probe for probe in load_probes()}
+PROGRAMS = [program for probe in PROBES.values() for program in probe.programs]
+
+
+def test_all_files_are_read():
+    assert {"connect", "data", "process", "unix"} <= set(PROBES)
+    assert all(probe.summary and probe.programs for probe in PROBES.values())
+
+
+def test_events_are_those_of_the_header():
+    told = {event for probe in PROBES.values() for event in probe.events}
+    assert told <= set(structs("events.h"))
+    assert told >= set(structs("events.h")) - {"event_header", "progress_event", "close_event"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.function)
+def test_program(program: ProgramSpec):
+    kinds = {hook.partition(":")[0] for hook in program.hooks}
+    assert len(kinds) == 1, "one function has one kind of context"
+    (kind,) = kinds
+    assert kind in ("fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint")
+    assert program.needs_trampolines == (kind in ("fentry", "fexit"))
+    assert program.is_fallback == (kind in ("kprobe", "kretprobe"))
+    assert program.why.endswith(".")
+    assert program.condition is None or program.condition.startswith("HAS_")
+    if kind == "raw_tracepoint":
+        assert program.function == f"raw_tracepoint__{program.hooks[0].partition(':')[2]}"
+
+
+def test_functions_are_named_once_but_for_their_variants():
+    names = [(program.function, program.variant) for program in PROGRAMS]
+    assert len(set(names)) == len(names)
+
+
+def test_at_most_thirty_programs_are_loaded():
+    assert sum(not program.is_fallback for program in PROGRAMS) <= 30
+    assert sum(not program.needs_trampolines for program in PROGRAMS) <= 30
+
+
+TOML = """
+summary = "s"
+events = []
+[[program]]
+function = "f"
+hooks = ["kprobe:a", "kprobe:b"]
+required = false
+without_trampolines = true
+condition = "HAS_x__y"
+variant = 3
+why = "w"
+"""
+
+
+def test_a_description(tmp_path, monkeypatch):
+    (tmp_path / "one.toml").write_text(TOML)
+    (tmp_path / "one.c").touch()
+    monkeypatch.setattr(programs, "probes_folder", lambda: tmp_path)
+    assert load_probes() == (
+        Probe(
+            name="one",
+            summary="s",
+            events=(),
+            programs=(
+                ProgramSpec(
+                    function="f",
+                    hooks=("kprobe:a", "kprobe:b"),
+                    is_required=False,
+                    needs_trampolines=False,
+                    is_fallback=True,
+                    condition="HAS_x__y",
+                    variant=3,
+                    why="w",
+                ),
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("key", ["summary", "events", "function", "hooks", "required", "why"])
+def test_description_that_lacks_something(tmp_path, monkeypatch, key):
+    kept = [line for line in TOML.splitlines() if not line.startswith(key)]
+    (tmp_path / "one.toml").write_text("\n".join(kept))
+    monkeypatch.setattr(programs, "probes_folder", lambda: tmp_path)
+    with pytest.raises(LayoutError, match=rf"probes/one\.toml lacks '{key}'"):
+        load_probes()

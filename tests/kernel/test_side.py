@@ -1,0 +1,173 @@
+"""The kernel side's maps and ring, without programs: the tests write what programs would."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from contextlib import ExitStack
+
+import pytest
+
+from agent.kernel.layout import enum, structs
+from agent.kernel.loader import Attached
+from agent.kernel.maps import Map, possible_cpus
+from agent.kernel.side import KernelSide, Watches
+from tests.kernel.bpf_map import ARRAY, HASH, PERCPU_ARRAY, bpf_map, may_make_maps
+from tests.kernel.memory_ring import PAGE, MemoryRing
+
+pytestmark = pytest.mark.skipif(not may_make_maps(), reason="needs the right to make BPF maps")
+
+STATE, CONTROL = structs("maps.h")["socket_state"], structs("maps.h")["socket_control"]
+KINDS = enum("events.h", "event_kind")
+COUNTERS = enum("maps.h", "counter")
+
+
+def key(socket: int) -> bytes:
+    return socket.to_bytes(8, "little")
+
+
+class Kernel:
+    """What programs would write to."""
+
+    def __init__(self, resources: ExitStack) -> None:
+        def made(kind: int, key_size: int, value_size: int, entries: int) -> int:
+            descriptor = resources.enter_context(
+                bpf_map(kind, key_size=key_size, value_size=value_size, entries=entries)
+            )
+            # The side closes what it was handed.
+            return os.dup(descriptor)
+
+        self.ring = MemoryRing()
+        resources.callback(self.ring.close)
+        cpus = possible_cpus()
+        self.descriptors = {
+            "records": os.dup(self.ring.descriptor),
+            "sockets": made(HASH, 8, STATE.size, 10),
+            "controls": made(HASH, 8, CONTROL.size, 10),
+            "counters": made(PERCPU_ARRAY, 4, 8, len(COUNTERS)),
+        }
+        self.sockets = Map(self.descriptors["sockets"], key_size=8, value_size=STATE.size)
+        self.controls = Map(self.descriptors["controls"], key_size=8, value_size=CONTROL.size)
+        self.counters = Map(self.descriptors["counters"], key_size=4, value_size=8 * cpus)
+
+    def control(self, socket: int) -> dict[str, int] | None:
+        value = self.controls.look_up(key(socket))
+        return CONTROL.unpack(value) if value else None
+
+
+@pytest.fixture
+def both():
+    with ExitStack() as resources:
+        kernel = Kernel(resources)
+        side = KernelSide(Attached(maps=dict(kernel.descriptors)), ring_bytes=PAGE, max_sockets=10)
+        yield kernel, side
+        side.close()
+        assert side.attached.maps == {}
+
+
+def test_drain(both):
+    kernel, side = both
+    kernel.ring.submit(b"one")
+    taken = []
+    side.wait(0)
+    assert side.drain(lambda data, at, end: taken.append(bytes(data[at:end]))) == 1
+    assert taken == [b"one"]
+
+
+def test_mute_and_budget_go_to_sockets_that_live(both):
+    kernel, side = both
+    side.mute(7)
+    side.set_budget(7, 1, 4096)
+    assert kernel.control(7) is None
+    kernel.sockets.update(key(7), STATE.pack())
+    side.set_budget(7, 0, 2048)
+    side.set_budget(7, 1, 4096)
+    assert kernel.control(7) == {"is_muted": 0, "budget_0": 2048, "budget_1": 4096, "_pad": 0}
+    side.mute(7)
+    assert (kernel.control(7) or {})["is_muted"] == 1
+
+
+MOVED = {
+    "position_0": 10,
+    "position_1": 20,
+    "last_ns_0": 100,
+    "last_ns_1": 90,
+    "turn": 3,
+    "tgid": 5,
+}
+TOTALS = {
+    "ingress_position": 10,
+    "egress_position": 20,
+    "ingress_last_ns": 100,
+    "egress_last_ns": 90,
+}
+
+
+def test_progress(both):
+    kernel, side = both
+    kernel.sockets.update(key(7), STATE.pack(**MOVED, direction=1, tail=77))
+    (record,) = side.progress([6, 7])
+    layout = structs("events.h")["progress_event"]
+    expected = {"socket": 7, "turn": 3, "direction": 1, "tail": 77, "kind": KINDS["EVENT_PROGRESS"]}
+    assert record == layout.pack(**TOTALS, **expected)
+
+
+def test_ends_that_found_no_room_are_collected_once(both):
+    kernel, side = both
+    kernel.sockets.update(key(7), STATE.pack(**MOVED, is_closed=1))
+    kernel.sockets.update(key(8), STATE.pack(**MOVED))
+    kernel.controls.update(key(7), CONTROL.pack())
+    (record,) = side.collect_closed()
+    layout = structs("events.h")["close_event"]
+    assert record == layout.pack(
+        **TOTALS, time_ns=100, tgid=5, socket=7, turn=3, kind=KINDS["EVENT_CLOSE"]
+    )
+    assert side.collect_closed() == []
+    assert kernel.sockets.look_up(key(7)) is None
+    assert kernel.control(7) is None
+    assert kernel.sockets.look_up(key(8)) is not None
+
+
+def test_counters_are_summed_over_the_processors(both):
+    kernel, side = both
+    cpus = possible_cpus()
+    index = struct.pack("<I", COUNTERS["COUNT_LOST_RING_FULL_CLOSE"])
+    kernel.counters.update(index, struct.pack(f"<{cpus}Q", *range(1, cpus + 1)))
+    counters = side.counters()
+    assert counters["lost_ring_full_close"] == cpus * (cpus + 1) // 2
+    assert set(counters) == {
+        name.removeprefix("COUNT_").lower() for name in COUNTERS if name != "COUNT_MAX"
+    }
+    assert sum(counters.values()) == counters["lost_ring_full_close"]
+
+
+def test_watches():
+    """A mappable array, as the programs have it."""
+    descriptor = os.memfd_create("watches")
+    os.ftruncate(descriptor, PAGE)
+    watches = Watches(descriptor, PAGE)
+    watches.set(7, 2)
+    watches.set(PAGE - 1, 1)
+    watches.set(PAGE, 1)
+    watches.set(-1, 1)
+    with mmap.mmap(descriptor, PAGE) as memory:
+        assert {at: byte for at, byte in enumerate(memory[:]) if byte} == {7: 2, PAGE - 1: 1}
+    watches.close()
+    os.close(descriptor)
+
+
+def test_detaching_leaves_the_maps():
+    descriptor = os.memfd_create("program")
+    attached = Attached(maps={"records": os.memfd_create("map")}, descriptors=[descriptor])
+    attached.detach()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    os.fstat(attached.maps["records"])
+    attached.close()
+    assert attached == Attached(maps={})
+
+
+def test_array_maps_are_what_the_header_says():
+    with bpf_map(ARRAY, key_size=4, value_size=structs("maps.h")["watch_slot"].size, entries=2):
+        pass

@@ -1,0 +1,486 @@
+"""Who is the parent: conversations of several processes on one host.
+
+`family(run)` gives, for every span, the rule that found its parent and the parent's path.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import permutations
+
+import pytest
+
+from agent.protocols import Role
+from agent.protocols.http1 import Http1
+from agent.protocols.http1_head import Request
+from agent.protocols.pairing import Exchange
+from agent.spans import semconv
+from agent.traces import correlate
+from agent.traces.context import Ids
+from agent.traces.correlate import Correlator
+from agent.traces.sampler import sampler
+from tests.scenario import (
+    AF_UNIX,
+    CLIENT,
+    SERVER,
+    Host,
+    Run,
+    Socket,
+    exchange,
+    facts,
+    line,
+    play,
+    request,
+    response,
+)
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+OUTSIDE = "b7ad6b7169203331"
+HEADER = f"traceparent: 00-{TRACE}-{OUTSIDE}-01\r\n"
+
+
+def family(run: Run) -> dict[str, tuple[str, str | None]]:
+    """By kind and path: rule and parent; a parent from a header is its id."""
+    names = {span.span_id: name(span) for span in run.spans}
+    return {
+        name(span): (
+            str(facts(span)[semconv.PARENT_RULE]),
+            None if span.parent_id is None else names.get(span.parent_id, span.parent_id.hex()),
+        )
+        for span in run.spans
+    }
+
+
+def name(span) -> str:
+    kind, _, path, *_ = line(span).split()
+    return f"{kind} {path.removeprefix('http://shop')}"
+
+
+def traces(run: Run) -> int:
+    return len({span.trace_id for span in run.spans})
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+# 1, 2: server exchanges.
+
+
+def test_header(host):
+    host.accept().received(request("/a", fields=HEADER + "tracestate: k=v\r\n")).sent(response())
+    (span,) = play(host).spans
+    assert (span.trace_id.hex(), (span.parent_id or b"").hex()) == (TRACE, OUTSIDE)
+    assert (span.is_parent_remote, span.trace_state) == (True, "k=v")
+    assert facts(span)[semconv.PARENT_RULE] == "traceparent"
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_peer_in_either_order_of_arrival(host, first):
+    client, server = host.connect(), host.accept()
+    ends = [client, server] if first == "client" else [server, client]
+    for end in ends:
+        end.asks(request("/a"))
+    for end in ends:
+        end.answers(response())
+    run = play(host)
+    assert family(run) == {"client /a": ("none", None), "server /a": ("peer", "client /a")}
+    assert traces(run) == 1
+
+
+def test_peer_of_each_request_on_a_connection(host):
+    client, server = host.connect(), host.accept()
+    for path in ("/a", "/b"):
+        exchange(client, server, request(path), response())
+    assert family(play(host)) == {
+        "client /a": ("none", None),
+        "server /a": ("peer", "client /a"),
+        "client /b": ("none", None),
+        "server /b": ("peer", "client /b"),
+    }
+
+
+def test_peer_when_sequence_numbers_wrap(host):
+    numbers = (2**32 - 20, 2**32 - 30)
+    client, server = host.connect(sequences=numbers), host.accept(sequences=numbers)
+    for path in ("/a", "/b"):
+        exchange(client, server, request(path), response())
+    assert family(play(host))["server /b"] == ("peer", "client /b")
+
+
+def test_peer_of_pipelined_requests(host):
+    client, server = host.connect(), host.accept()
+    for end in (client, server):
+        end.asks(request("/a") + request("/b"))
+    for end in (server, client):
+        end.answers(response() + response())
+    assert {k: v for k, v in family(play(host)).items() if k.startswith("server")} == {
+        "server /a": ("peer", "client /a"),
+        "server /b": ("peer", "client /b"),
+    }
+
+
+def test_peer_over_a_unix_socket(host):
+    client = host.connect(family=AF_UNIX)
+    server = host.accept(family=AF_UNIX, peer=client)
+    for path in ("/a", "/b"):
+        exchange(client, server, request(path), response())
+    assert family(play(host))["server /b"] == ("peer", "client /b")
+
+
+def test_other_connections_are_no_peers(host):
+    client = host.connect(port=40001)
+    server = host.accept(client=("10.0.0.9", 40002))
+    exchange(client, server, request("/a"), response())
+    assert family(play(host))["server /a"] == ("none", None)
+
+
+def test_header_that_the_client_sent_leads_through_both_ends(host):
+    client, server = host.connect(), host.accept()
+    exchange(client, server, request("/a", fields=HEADER), response())
+    run = play(host)
+    assert family(run) == {
+        "client /a": ("traceparent", OUTSIDE),
+        "server /a": ("peer", "client /a"),
+    }
+    assert {span.trace_id.hex() for span in run.spans} == {TRACE}
+
+
+# 3: client exchanges.
+
+
+def backend(host: Host, path: str, *, thread: int = 10, fields: str = "", **more) -> Socket:
+    """The thread of a service calls another host."""
+    socket = host.connect(process=10, thread=thread, server=("10.9.9.9", 80), **more)
+    return socket.sent(request(path, fields=fields), thread=thread)
+
+
+def test_thread(host):
+    front = host.accept().received(request("/a"))
+    backend(host, "/b").received(response()).close()
+    backend(host, "/c", port=40001).received(response()).close()
+    front.sent(response())
+    run = play(host)
+    assert family(run) == {
+        "server /a": ("none", None),
+        "client /b": ("opener", "server /a"),
+        "client /c": ("opener", "server /a"),
+    }
+    assert traces(run) == 1
+
+
+def test_thread_on_a_pooled_connection(host):
+    pooled = host.connect(process=10, thread=10, server=("10.9.9.9", 80))
+    front = host.accept()
+    for path in ("/a", "/b"):
+        front.received(request(path))
+        pooled.sent(request(f"{path}/x")).received(response())
+        front.sent(response())
+    assert family(play(host)) == {
+        "server /a": ("none", None),
+        "client /a/x": ("thread", "server /a"),
+        "server /b": ("none", None),
+        "client /b/x": ("thread", "server /b"),
+    }
+
+
+def test_threads_are_apart(host):
+    fronts = [host.accept(thread=n, client=("10.0.0.9", n)) for n in (11, 12)]
+    pooled = [host.connect(process=10, thread=n, port=n, server=("10.9.9.9", 80)) for n in (11, 12)]
+    for n, front in enumerate(fronts):
+        front.received(request(f"/{n}"))
+    for n, socket in enumerate(pooled):
+        socket.sent(request(f"/{n}/x"))
+    for socket in (*pooled, *fronts):
+        socket.answers(response())
+    assert family(play(host)) == {
+        "client /0/x": ("thread", "server /0"),
+        "client /1/x": ("thread", "server /1"),
+        "server /0": ("none", None),
+        "server /1": ("none", None),
+    }
+
+
+def test_work_that_has_ended_is_no_parent(host):
+    front = host.accept()
+    front.received(request("/a")).sent(response())
+    backend(host, "/late").received(response())
+    assert family(play(host))["client /late"] == ("none", None)
+
+
+def test_connection_that_was_opened_for_work_that_has_ended(host):
+    front = host.accept()
+    front.received(request("/a"))
+    late = host.connect(process=10, thread=10, server=("10.9.9.9", 80))
+    front.sent(response())
+    late.sent(request("/late")).received(response())
+    assert family(play(host))["client /late"] == ("none", None)
+
+
+def test_lost_work_is_no_parent(host):
+    front = host.accept()
+    front.received(request("/a")).sent(response(), is_lost=True)
+    front.received(request("/b"), is_lost=True).sent(response())
+    backend(host, "/late").received(response())
+    assert family(play(host)) == {"client /late": ("none", None)}
+
+
+def test_thread_that_does_not_serve_has_no_work(host):
+    host.accept().received(request("/a"))
+    backend(host, "/b", thread=99).received(response())
+    assert family(play(host))["client /b"] == ("none", None)
+
+
+# Event loops.
+
+
+def test_proxy_interleaves(host):
+    """One thread, two clients. Each upstream connection is opened in one turn of the loop, and used in a later one."""
+    host.process(10, "nginx", is_proxy=True)
+    first, second = (host.accept(client=("10.0.0.9", 41000 + n)) for n in range(2))
+    first.received(request("/1"))
+    one = host.connect(process=10, thread=10, port=50001, server=("10.9.9.9", 80))
+    second.received(request("/2"))
+    two = host.connect(process=10, thread=10, port=50002, server=("10.9.9.9", 80))
+    one.sent(request("/1/up"))
+    two.sent(request("/2/up"))
+    two.received(response())
+    second.sent(response())
+    one.received(response())
+    first.sent(response())
+    assert family(play(host)) == {
+        "client /2/up": ("opener", "server /2"),
+        "server /2": ("none", None),
+        "client /1/up": ("opener", "server /1"),
+        "server /1": ("none", None),
+    }
+
+
+def test_proxy_with_pooled_upstreams(host):
+    host.process(10, "nginx", is_proxy=True)
+    one, two = (
+        host.connect(process=10, thread=10, port=50001 + n, server=("10.9.9.9", 80))
+        for n in range(2)
+    )
+    first, second = (host.accept(client=("10.0.0.9", 41000 + n)) for n in range(2))
+    first.received(request("/1"))
+    one.sent(request("/1/up"))
+    second.received(request("/2"))
+    two.sent(request("/2/up"))
+    one.received(response())
+    # The reactor rule: what the loop does next is for the work of the response it has received.
+    two_more = host.connect(process=10, thread=10, port=50009, server=("10.9.9.9", 80))
+    two_more.sent(request("/1/retry"))
+    for socket in (two_more, two, first, second):
+        socket.answers(response())
+    told = family(play(host))
+    assert told["client /1/up"] == ("thread", "server /1")
+    assert told["client /2/up"] == ("thread", "server /2")
+    assert told["client /1/retry"] == ("opener", "server /1")
+
+
+def test_event_loop_with_one_request_under_way_goes_on_with_it(host):
+    front = host.accept()
+    front.received(request("/a"))
+    pooled = host.connect(process=10, thread=10, server=("10.9.9.9", 80))
+    for path in ("/a/1", "/a/2"):
+        pooled.sent(request(path)).received(response())
+    front.sent(response())
+    told = family(play(host))
+    assert told["client /a/1"] == ("opener", "server /a")
+    assert told["client /a/2"] == ("thread", "server /a")
+
+
+def test_event_loop_with_several_requests_under_way_is_not_guessed(host):
+    for n in range(2):
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+    backend(host, "/x").received(response())
+    assert family(play(host))["client /x"] == ("refused:concurrent", None)
+
+
+def test_response_to_nobodys_call_ends_what_the_thread_is_known_to_work_for(host):
+    """A poller in the same loop."""
+    poller = host.connect(process=10, thread=10, port=50001, server=("10.9.9.9", 80))
+    poller.sent(request("/poll"))
+    host.accept().received(request("/a"))
+    poller.received(response())
+    backend(host, "/after").received(response())
+    assert family(play(host))["client /after"] == ("none", None)
+
+
+def test_goroutines_are_not_guessed(host):
+    host.process(10, "go", uses_goroutines=True)
+    host.accept().received(request("/a"))
+    backend(host, "/b").received(response())
+    assert family(play(host))["client /b"] == ("refused:goroutine", None)
+
+
+# 4: headers of client requests.
+
+
+def test_forwarded_header_does_not_hide_the_nearer_parent(host):
+    front = host.accept().received(request("/a", fields=HEADER))
+    backend(host, "/b", fields=HEADER).received(response())
+    front.sent(response())
+    run = play(host)
+    assert family(run) == {
+        "client /b": ("opener", "server /a"),
+        "server /a": ("traceparent", OUTSIDE),
+    }
+    assert traces(run) == 1
+
+
+SDK = "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize("has_peer", [False, True])
+def test_header_of_an_sdk_names_the_nearer_parent(host, has_peer):
+    """The program has an SDK, which went on with the trace and sends a span of its own."""
+    asked = request("/a", fields=HEADER)
+    if has_peer:
+        host.connect().sent(asked)
+    host.accept().received(asked)
+    backend(host, "/b", fields=f"traceparent: 00-{TRACE}-{SDK}-01\r\n").received(response())
+    run = play(host)
+    assert family(run)["client /b"] == ("traceparent", SDK)
+    assert traces(run) == 1
+
+
+def test_header_of_another_trace_rules(host):
+    other = "4bf92f3577b34da6a3ce929d0e0e4736"
+    host.accept().received(request("/a"))
+    backend(host, "/b", fields=f"traceparent: 00-{other}-{SDK}-01\r\n").received(response())
+    run = play(host)
+    assert family(run)["client /b"] == ("traceparent", SDK)
+    assert traces(run) == 2
+
+
+# Chains.
+
+
+def chain(host: Host, hops: int) -> None:
+    """Services that call one another; the responses come back in the end."""
+    sockets: list[Socket] = []
+    for hop in range(hops):
+        port = 40000 + hop
+        client = host.connect(process=hop, thread=hop, port=port)
+        client.sent(request(f"/{hop}"))
+        server = host.accept(process=hop + 1, thread=hop + 1, client=("10.0.0.9", port))
+        server.received(request(f"/{hop}"))
+        sockets += [client, server]
+    for socket in reversed(sockets):
+        socket.answers(response())
+
+
+def test_chain_of_four_hops_is_one_trace(host):
+    chain(host, 4)
+    run = play(host)
+    assert traces(run) == 1
+    told = family(run)
+    assert told["client /0"] == ("none", None)
+    for hop in range(4):
+        assert told[f"server /{hop}"] == ("peer", f"client /{hop}")
+    for hop in range(1, 4):
+        assert told[f"client /{hop}"] == ("opener", f"server /{hop - 1}")
+
+
+def test_chain_under_a_header_is_of_its_trace(host):
+    host.accept(process=1, thread=1).received(request("/in", fields=HEADER))
+    chain_from = host.connect(process=1, thread=1, port=50000).sent(request("/x"))
+    host.accept(process=2, thread=2, client=("10.0.0.9", 50000)).received(request("/x")).sent(
+        response()
+    )
+    chain_from.received(response())
+    assert {span.trace_id.hex() for span in play(host).spans} == {TRACE}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_exchanges_may_settle_in_any_order(order):
+    """A client, its server, and the server's own call: whichever is settled first, they are one trace."""
+    client, server, inner = (made(n) for n in (CLIENT, SERVER, CLIENT))
+    correlator = Correlator(Ids(random.Random(1).randbytes))
+    correlator.begun(client, 1, ("a", 1))
+    correlator.begun(server, 2, ("a", 1))
+    correlator.begun(inner, 2, ("b", 1))
+    exchanges = (client, server, inner)
+    for index in order:
+        correlator.settle(exchanges[index])
+    assert {e.trace_id for e in exchanges} == {client.trace_id}
+    assert [e.parent for e in exchanges] == [None, client, server]
+    assert [e.rule for e in exchanges] == ["none", "peer", "thread"]
+
+
+# Bounds.
+
+
+class _Process:
+    uses_goroutines = False
+    is_proxy = False
+
+    @property
+    def runtime(self) -> _Process:
+        return self
+
+
+class _Connection:
+    opener = None
+    process = _Process()
+
+
+def made(role: int) -> Exchange:
+    whole = Exchange(Http1(), Role(role), Request("GET", b"/", "1.1"), 1)
+    whole.connection = _Connection()
+    return whole
+
+
+def test_requests_that_wait_for_their_other_end_are_bounded(monkeypatch):
+    monkeypatch.setattr(correlate, "MAX_WAITING", 1)
+    correlator = Correlator(Ids(random.Random(1).randbytes))
+    first, second, late = made(CLIENT), made(CLIENT), made(SERVER)
+    correlator.begun(first, 1, ("a", 1))
+    correlator.begun(second, 1, ("b", 1))
+    correlator.begun(late, 2, ("b", 1))
+    assert late.parent is None
+    correlator.settle(first)
+    again, peer = made(CLIENT), made(SERVER)
+    correlator.begun(again, 1, ("c", 1))
+    correlator.begun(peer, 2, ("c", 1))
+    assert peer.parent is again
+
+
+def test_threads_are_bounded(monkeypatch):
+    monkeypatch.setattr(correlate, "MAX_THREADS", 1)
+    correlator = Correlator(Ids(random.Random(1).randbytes))
+    for thread in (1, 2):
+        correlator.begun(made(SERVER), thread, ("a", thread))
+    forgotten, known = made(CLIENT), made(CLIENT)
+    correlator.begun(forgotten, 1, ("b", 1))
+    correlator.begun(known, 2, ("b", 2))
+    assert (forgotten.rule, known.rule) == ("", "thread")
+
+
+def test_parents_in_a_ring_are_cut():
+    correlator = Correlator(Ids(random.Random(1).randbytes))
+    one, two = made(SERVER), made(CLIENT)
+    one.parent, two.parent = two, one
+    correlator.settle(one)
+    assert one.trace_id == two.trace_id
+    assert (one.parent is None) != (two.parent is None)
+
+
+# What the sampler is told.
+
+
+@pytest.mark.parametrize(("flags", "sampled"), [("00", 0), ("01", 3)])
+def test_whole_trace_shares_the_decision_that_came_with_it(host, flags, sampled):
+    asked = request("/a", fields=f"traceparent: 00-{TRACE}-{OUTSIDE}-{flags}\r\n")
+    client, server = host.connect(), host.accept()
+    client.sent(asked)
+    server.received(asked)
+    backend(host, "/b").received(response())
+    server.sent(response())
+    client.received(response())
+    run = play(host, sampler("parentbased_always_on"))
+    assert len(run.spans) == sampled
+    assert run.ledger.sampled_out == 3 - sampled

@@ -70,8 +70,8 @@ int data_sendpage(u64 *ctx)
 int data_splice_read(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)),
-			      (s32)ARGUMENT(ctx, ARGUMENTS_tcp_splice_read), INGRESS);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_tcp_splice_read),
+			      INGRESS);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ RAW_TRACEPOINT_PROBE(sched_process_fork)
 	u8 *parents, *childs;
 
 	if (read_u32(child + OFFSETOF_task_struct__pid) != child_tgid)
-		return 0;	/* a thread */
+		return 0; /* a thread */
 	parents = watch_of(bpf_get_current_pid_tgid() >> 32);
 	childs = watch_of(child_tgid);
 	if (!parents || !childs)

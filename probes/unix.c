@@ -26,7 +26,7 @@ static __always_inline void unix_shut_down(struct socket *socket, u32 how)
 	u64 identity = known_identity(sock_of(socket));
 	struct socket_state *state = identity ? sockets.lookup(&identity) : NULL;
 
-	if (state && how)	/* SHUT_WR or SHUT_RDWR */
+	if (state && how) /* SHUT_WR or SHUT_RDWR */
 		end_direction(state, identity, EGRESS, 0);
 }
 
@@ -43,7 +43,8 @@ static __always_inline void unix_released(struct socket *socket)
 int unix_connect(u64 *ctx)
 {
 	if (is_watched())
-		unix_opened((struct socket *)ARGUMENT(ctx, 0), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_connect), ROLE_CLIENT);
+		unix_opened((struct socket *)ARGUMENT(ctx, 0), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_connect),
+			    ROLE_CLIENT);
 	return 0;
 }
 
@@ -58,7 +59,8 @@ int unix_accepted(u64 *ctx)
 int unix_sendpage(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_sendpage), EGRESS);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)),
+			      (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_sendpage), EGRESS);
 	return 0;
 }
 #endif
@@ -66,7 +68,8 @@ int unix_sendpage(u64 *ctx)
 int unix_splice_read(u64 *ctx)
 {
 	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_splice_read), INGRESS);
+		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)),
+			      (s32)ARGUMENT(ctx, ARGUMENTS_unix_stream_splice_read), INGRESS);
 	return 0;
 }
 

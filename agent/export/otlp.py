@@ -175,7 +175,7 @@ def _prefix(tag: bytes, key: str, value_head: bytes, size: int) -> bytes:
     return tag + varint(len(key_and_value) + size) + key_and_value
 
 
-# Sizes: most are small and come again.
+# Sizes of messages: most are small and come again, and one look-up replaces two and a concatenation.
 @functools.lru_cache(maxsize=4096)
 def _small_integer(tag: bytes, key: str, value: int) -> bytes:
     body = varint(value)

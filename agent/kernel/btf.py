@@ -103,6 +103,10 @@ class Btf:
         _, info, _ = self._type(self._type(at)[2])
         return info & 0xFFFF
 
+    def function_id(self, function: str) -> int | None:
+        """The type id of a kernel function, which a trampoline is attached by; None if BTF does not know it."""
+        return self._named.get((function, _FUNC))
+
     def has_typedef(self, name: str) -> bool:
         """Whether there is a typedef of that name; each tracepoint has one, `btf_trace_<name>`."""
         return (name, _TYPEDEF) in self._named

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ _CODES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Struct:
     """One C struct."""
 
@@ -42,21 +42,18 @@ class Struct:
     """Names in order; those of an embedded struct stand in its place. An array of bytes is one field, of bytes."""
     format: str
     """For the struct module, without byte order."""
+    packer: struct.Struct = field(init=False, repr=False, compare=False)
+    """Unpacks into the fields. Made once: making one costs more than using it, and every record is unpacked."""
+    size: int = field(init=False, repr=False)
+    """Bytes."""
 
-    @property
-    def packer(self) -> struct.Struct:
-        """Unpacks into the fields."""
-        return struct.Struct("<" + self.format)
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.packer.size
+    def __post_init__(self) -> None:
+        self.packer = struct.Struct("<" + self.format)
+        self.size = self.packer.size
 
     def unpack(self, data: bytes | memoryview, at: int = 0) -> dict[str, Any]:
         """The fields by name; arrays of integers become tuples."""
-        values = iter(self.packer.unpack_from(data, at))
-        return {name: next(values) for name in self.fields}
+        return dict(zip(self.fields, self.packer.unpack_from(data, at), strict=True))
 
     def pack(self, **fields: Any) -> bytes:
         """The reverse; what is not given is zero."""
@@ -101,29 +98,31 @@ def _struct(name: str, body: str, known: dict[str, Struct], numbers: dict[str, i
     found = _FIELD.findall(body)
     if len(found) != body.count(";"):
         raise LayoutError(f"struct {name}: not all of its fields can be read")
-    for is_struct, kind, field, count in found:
+    for is_struct, kind, member, count in found:
         if is_struct:
             if kind not in known:
-                raise LayoutError(f"struct {name}: {field} is of struct {kind}, which is not known")
+                raise LayoutError(
+                    f"struct {name}: {member} is of struct {kind}, which is not known"
+                )
             fields += known[kind].fields
             code += known[kind].format
             continue
         if kind not in _CODES:
             raise LayoutError(
-                f"struct {name}: {field} is of type {kind}, which may not cross the border"
+                f"struct {name}: {member} is of type {kind}, which may not cross the border"
             )
         size = int(numbers.get(count, count or 0)) if count else 0
         if kind == "u8" and count:
             part = f"{size}s"
-            fields.append(field)
+            fields.append(member)
         elif count:
             part = _CODES[kind] * size
-            fields += [f"{field}_{index}" for index in range(size)]
+            fields += [f"{member}_{index}" for index in range(size)]
         else:
             part = _CODES[kind]
-            fields.append(field)
+            fields.append(member)
         if struct.calcsize("=" + code) % struct.calcsize("=" + (_CODES[kind])):
-            raise LayoutError(f"struct {name}: implicit padding before {field}")
+            raise LayoutError(f"struct {name}: implicit padding before {member}")
         code += part
     widest = max(struct.calcsize("=" + letter) for letter in code if letter.isalpha())
     if struct.calcsize("=" + code) % widest:

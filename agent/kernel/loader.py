@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import as_file
@@ -42,8 +43,10 @@ class Attached:
 
     def detach(self) -> None:
         """Detach all programs; the maps stay."""
-        for descriptor in self.descriptors:
-            os.close(descriptor)
+        if self.descriptors:
+            # At once: each waits for the kernel to be sure that no processor is inside the program, and can share that.
+            with ThreadPoolExecutor(len(self.descriptors)) as threads:
+                list(threads.map(os.close, self.descriptors))
         self.descriptors.clear()
 
     def close(self) -> None:
@@ -99,7 +102,12 @@ def plan(
         )
     trampolines = has_trampolines and not force_kprobes
     text = program_text(probes)
-    known = constants(text) | dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
+    # The type id of every function that a trampoline may hook is asked for like any other constant.
+    targets = {
+        hook.partition(":")[2] for probe in probes for p in probe.programs for hook in p.hooks
+    }
+    asked = " ".join(f"FUNCTION_ID_{target}" for target in sorted(targets))
+    known = constants(f"{text}\n{asked}") | dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
     programs = tuple(
         program
         for probe in probes
@@ -151,6 +159,7 @@ class Loader:
                     "hooks": p.hooks,
                     "is_required": p.is_required,
                     "variant": p.variant,
+                    "target": plan.constants.get(f"FUNCTION_ID_{p.hooks[0].partition(':')[2]}", 0),
                 }
                 for p in plan.programs
             ],

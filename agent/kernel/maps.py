@@ -69,14 +69,14 @@ class Map:
         next_key = ctypes.create_string_buffer(len(self._key))
         walk = _Element(map_fd=self._descriptor, key=0, value=ctypes.addressof(next_key))
         for _ in range(limit):
-            if _bpf(_NEXT_KEY, walk) < 0:
+            if bpf_call(_NEXT_KEY, walk) < 0:
                 return
             self._key.raw = next_key.raw
             walk.key = ctypes.addressof(self._key)
             yield next_key.raw
 
     def _call(self, command: int, attribute: _Element) -> bool:
-        if _bpf(command, attribute) >= 0:
+        if bpf_call(command, attribute) >= 0:
             return True
         code = ctypes.get_errno()
         if code in _EXPECTED:
@@ -84,7 +84,8 @@ class Map:
         raise KernelError(f"a BPF map cannot be used: {os.strerror(code)}")
 
 
-def _bpf(command: int, attribute: ctypes.Structure) -> int:
+def bpf_call(command: int, attribute: ctypes.Structure) -> int:
+    """bpf(2): the result, or -1 with errno set."""
     number = _SYSCALL.get(platform.machine())
     if number is None:
         raise KernelError(f"the processor {platform.machine()} is not supported")

@@ -10,6 +10,7 @@ The text asks for what it needs of the kernel by the names of its constants, so 
     HAS_<struct>__<member>          1 if there is such a member
     HAS_FUNCTION_<function>         1 if BTF knows the function
     ARGUMENTS_<function>            how many arguments it takes
+    FUNCTION_ID_<function>          its type id, by which a trampoline is attached
     ENUM_<enum>__<name>             the value of an enumerator
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _INCLUDE: Final = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 _CONSTANT: Final = re.compile(
-    r"\b(?:(OFFSETOF|HAS|ENUM)_([a-z]\w*?)__(\w+)|(HAS_FUNCTION|ARGUMENTS)_(\w+))\b"
+    r"\b(?:(OFFSETOF|HAS|ENUM)_([a-z]\w*?)__(\w+)|(HAS_FUNCTION|FUNCTION_ID|ARGUMENTS)_(\w+))\b"
 )
 
 
@@ -70,6 +71,8 @@ def _look_up(btf: Btf, kind: str, subject: str, member: str) -> int | None:
         return int(btf.offset(subject, member) is not None)
     if kind == "ENUM":
         return btf.enum_value(subject, member)
+    if kind == "FUNCTION_ID":
+        return btf.function_id(subject)
     if kind == "ARGUMENTS":
         return btf.argument_count(subject)
     assert kind == "HAS_FUNCTION", kind

@@ -19,55 +19,55 @@ enum event_kind {
 	EVENT_FORK = 6,
 	EVENT_EXEC = 7,
 	EVENT_EXIT = 8,
-	EVENT_PROGRESS = 9,	/* written by user space only, from the socket's kernel state */
+	EVENT_PROGRESS = 9, /* written by user space only, from the socket's kernel state */
 };
 
 enum direction {
-	INGRESS = 0,	/* received by the traced process */
-	EGRESS = 1,	/* sent by the traced process */
+	INGRESS = 0, /* received by the traced process */
+	EGRESS = 1, /* sent by the traced process */
 };
 
 enum role {
-	ROLE_UNKNOWN = 0,	/* the connection is older than the agent */
-	ROLE_SERVER = 1,	/* accepted */
-	ROLE_CLIENT = 2,	/* connected */
+	ROLE_UNKNOWN = 0, /* the connection is older than the agent */
+	ROLE_SERVER = 1, /* accepted */
+	ROLE_CLIENT = 2, /* connected */
 };
 
 struct event_header {
-	u64 time_ns;	/* when it happened */
-	u32 tgid;	/* process, in the initial PID namespace */
-	u32 tid;	/* thread, in the initial PID namespace */
-	u32 kind;	/* enum event_kind */
+	u64 time_ns; /* when it happened */
+	u32 tgid; /* process, in the initial PID namespace */
+	u32 tid; /* thread, in the initial PID namespace */
+	u32 kind; /* enum event_kind */
 	u32 _pad;
 };
 
 /* A connection that a watched process has, before the first event that names it. */
 struct open_event {
 	struct event_header header;
-	u64 socket;	/* socket cookie, or the sock's address where the kernel offers no cookie */
-	u64 peer_socket;	/* Unix sockets: the other end's `socket`, 0 if not known yet; else 0 */
-	u32 netns;	/* inode of the network namespace */
-	u16 local_port;	/* host order; 0 for Unix sockets */
-	u16 remote_port;	/* host order; 0 for Unix sockets */
-	u8 local_address[16];	/* IPv6, or IPv4 mapped; zero for Unix sockets */
+	u64 socket; /* socket cookie, or the sock's address where the kernel offers no cookie */
+	u64 peer_socket; /* Unix sockets: the other end's `socket`, 0 if not known yet; else 0 */
+	u32 netns; /* inode of the network namespace */
+	u16 local_port; /* host order; 0 for Unix sockets */
+	u16 remote_port; /* host order; 0 for Unix sockets */
+	u8 local_address[16]; /* IPv6, or IPv4 mapped; zero for Unix sockets */
 	u8 remote_address[16];
-	u32 family;	/* AF_UNIX 1, AF_INET 2, AF_INET6 10 */
-	u32 role;	/* enum role */
+	u32 family; /* AF_UNIX 1, AF_INET 2, AF_INET6 10 */
+	u32 role; /* enum role */
 };
 
 /* Bytes that one call moved on a socket. Bytes past the capture budget of a turn make no event of their own. */
 struct data_event {
 	struct event_header header;
 	u64 socket;
-	u64 start_ns;	/* egress: when the call began, 0 if not known; ingress: 0 */
-	u64 position;	/* bytes that passed in this direction before these */
-	u64 other_position;	/* bytes that have passed in the other direction */
-	u64 other_last_ns;	/* when the last of those passed; 0 if none did */
-	u32 size;	/* bytes the call moved */
-	u32 captured;	/* bytes that follow; less than size when cut */
-	u32 sequence;	/* TCP sequence number of the first of these bytes; 0 for Unix sockets */
-	u32 turn;	/* how often the direction has changed; the first bytes are turn 1 */
-	u32 direction;	/* enum direction */
+	u64 start_ns; /* egress: when the call began, 0 if not known; ingress: 0 */
+	u64 position; /* bytes that passed in this direction before these */
+	u64 other_position; /* bytes that have passed in the other direction */
+	u64 other_last_ns; /* when the last of those passed; 0 if none did */
+	u32 size; /* bytes the call moved */
+	u32 captured; /* bytes that follow; less than size when cut */
+	u32 sequence; /* TCP sequence number of the first of these bytes; 0 for Unix sockets */
+	u32 turn; /* how often the direction has changed; the first bytes are turn 1 */
+	u32 direction; /* enum direction */
 	u32 _pad;
 };
 
@@ -75,21 +75,21 @@ struct data_event {
 struct end_event {
 	struct event_header header;
 	u64 socket;
-	u64 position;	/* bytes that passed in this direction */
-	u32 direction;	/* enum direction */
-	u32 error;	/* errno; 0 for an orderly end */
+	u64 position; /* bytes that passed in this direction */
+	u32 direction; /* enum direction */
+	u32 error; /* errno; 0 for an orderly end */
 };
 
 /* The socket is gone. */
 struct close_event {
 	struct event_header header;
 	u64 socket;
-	u64 ingress_position;	/* all bytes that passed, reported or not */
+	u64 ingress_position; /* all bytes that passed, reported or not */
 	u64 egress_position;
-	u64 ingress_last_ns;	/* when the last of them passed; 0 if none did */
+	u64 ingress_last_ns; /* when the last of them passed; 0 if none did */
 	u64 egress_last_ns;
 	u32 turn;
-	u32 error;	/* errno pending on the socket; 0 if none */
+	u32 error; /* errno pending on the socket; 0 if none */
 };
 
 /* How far a connection has come whose bytes make no events at the moment. */
@@ -100,22 +100,22 @@ struct progress_event {
 	u64 egress_position;
 	u64 ingress_last_ns;
 	u64 egress_last_ns;
-	u64 tail;	/* the last 8 bytes that passed in the direction of the turn, the newest highest */
+	u64 tail; /* the last 8 bytes that passed in the direction of the turn, the newest highest */
 	u32 turn;
-	u32 direction;	/* enum direction: that of the turn */
+	u32 direction; /* enum direction: that of the turn */
 };
 
 /* A process began to listen on a port. */
 struct listen_event {
 	struct event_header header;
-	u32 port;	/* host order */
+	u32 port; /* host order */
 	u32 _pad;
 };
 
 /* header: the parent. */
 struct fork_event {
 	struct event_header header;
-	u32 child;	/* tgid of the new process */
+	u32 child; /* tgid of the new process */
 	u32 _pad;
 };
 
@@ -123,7 +123,7 @@ struct fork_event {
 struct exec_event {
 	struct event_header header;
 	u8 comm[16];
-	u32 size;	/* bytes of all arguments */
+	u32 size; /* bytes of all arguments */
 	u32 captured;
 };
 

@@ -25,8 +25,8 @@
  * all: it is compiled once and loaded once for each hook, with this number put in by the loader (bpf.py). To the verifier
  * it is a known number, so of each copy only the part that the hook reaches is looked at, and the rest removed.
  */
-#define VARIANT_MARK 0x7a000001
-#define VARIANT_UNIX 1
+#define VARIANT_MARK   0x7a000001
+#define VARIANT_UNIX   1
 #define VARIANT_EGRESS 2
 
 static __always_inline u64 variant(void)

@@ -8,7 +8,7 @@ BPF_RINGBUF_OUTPUT(records, RING_PAGES);
 
 /* What user space decided about a process. */
 enum watch {
-	WATCH_UNDECIDED = 0,	/* watched if WATCH_BY_DEFAULT */
+	WATCH_UNDECIDED = 0, /* watched if WATCH_BY_DEFAULT */
 	WATCH_YES = 1,
 	WATCH_NO = 2,
 };
@@ -16,7 +16,7 @@ enum watch {
 #define WATCHES_PER_SLOT 64
 
 struct watch_slot {
-	u8 watch[WATCHES_PER_SLOT];	/* enum watch, by the low bits of the tgid */
+	u8 watch[WATCHES_PER_SLOT]; /* enum watch, by the low bits of the tgid */
 };
 
 /*
@@ -27,21 +27,21 @@ struct watch_slot {
 BPF_F_TABLE("array", u32, struct watch_slot, watches, WATCH_SLOTS, BPF_F_MMAPABLE);
 
 struct socket_state {
-	u64 position[2];	/* by direction: bytes that have passed */
-	u64 last_ns[2];	/* by direction: when the last of them passed */
-	u64 send_start_ns;	/* when the send that is under way, or the last one, began */
-	u64 report_at;	/* position of the turn's direction at which a long transfer is reported again */
-	u64 tail;	/* the last bytes of a transfer that makes no events */
-	u32 turn;	/* how often the direction changed */
-	u32 budget;	/* bytes to capture of this turn */
-	u32 captured;	/* bytes captured of this turn */
-	u32 tgid;	/* who opened it or used it first */
-	u8 direction;	/* of the turn */
-	u8 role;	/* enum role */
-	u8 is_announced;	/* user space has its open_event */
-	u8 is_muted;	/* user space wants nothing of it */
-	u8 is_ended[2];	/* by direction: an end_event was sent */
-	u8 is_closed;	/* the socket is gone, but its close_event found no room: user space collects it */
+	u64 position[2]; /* by direction: bytes that have passed */
+	u64 last_ns[2]; /* by direction: when the last of them passed */
+	u64 send_start_ns; /* when the send that is under way, or the last one, began */
+	u64 report_at; /* position of the turn's direction at which a long transfer is reported again */
+	u64 tail; /* the last bytes of a transfer that makes no events */
+	u32 turn; /* how often the direction changed */
+	u32 budget; /* bytes to capture of this turn */
+	u32 captured; /* bytes captured of this turn */
+	u32 tgid; /* who opened it or used it first */
+	u8 direction; /* of the turn */
+	u8 role; /* enum role */
+	u8 is_announced; /* user space has its open_event */
+	u8 is_muted; /* user space wants nothing of it */
+	u8 is_ended[2]; /* by direction: an end_event was sent */
+	u8 is_closed; /* the socket is gone, but its close_event found no room: user space collects it */
 	u8 _pad;
 };
 
@@ -54,7 +54,7 @@ BPF_F_TABLE("hash", u64, struct socket_state, sockets, MAX_SOCKETS, 0);
 
 struct socket_control {
 	u32 is_muted;
-	u32 budget[2];	/* by direction: bytes to capture of a turn; 0: the default */
+	u32 budget[2]; /* by direction: bytes to capture of a turn; 0: the default */
 	u32 _pad;
 };
 
@@ -66,16 +66,16 @@ BPF_F_TABLE("hash", u64, struct socket_control, controls, MAX_SOCKETS, 0);
 
 /* Each cause of a loss, and what was seen. The names are read by user space from this enum. */
 enum counter {
-	COUNT_SUBMITTED,	/* records written */
-	COUNT_LOST_RING_FULL_DATA,	/* records that found no room, by what they would have told */
+	COUNT_SUBMITTED, /* records written */
+	COUNT_LOST_RING_FULL_DATA, /* records that found no room, by what they would have told */
 	COUNT_LOST_RING_FULL_OPEN,
 	COUNT_LOST_RING_FULL_END,
 	COUNT_LOST_RING_FULL_CLOSE,
 	COUNT_LOST_RING_FULL_PROCESS,
-	COUNT_LOST_SOCKETS_FULL,	/* calls on sockets that found no room in `sockets` */
-	COUNT_UNREADABLE_BYTES,	/* payloads that could not be read from user memory */
-	COUNT_SEGMENTS_BEYOND,	/* calls with more segments than are followed */
-	COUNT_BULK_CALLS,	/* calls that only moved counters, being past the capture budget */
+	COUNT_LOST_SOCKETS_FULL, /* calls on sockets that found no room in `sockets` */
+	COUNT_UNREADABLE_BYTES, /* payloads that could not be read from user memory */
+	COUNT_SEGMENTS_BEYOND, /* calls with more segments than are followed */
+	COUNT_BULK_CALLS, /* calls that only moved counters, being past the capture budget */
 	COUNT_MAX,
 };
 

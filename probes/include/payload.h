@@ -12,9 +12,9 @@
 #define MAX_SEGMENTS 8
 
 struct payload {
-	u64 base;	/* user address of the first byte; 0: not in user memory */
-	u64 length;	/* bytes at `base` */
-	u64 next;	/* kernel address of the iovec after the one of `base`; 0: there is none */
+	u64 base; /* user address of the first byte; 0: not in user memory */
+	u64 length; /* bytes at `base` */
+	u64 next; /* kernel address of the iovec after the one of `base`; 0: there is none */
 };
 
 #if HAS_iov_iter____iov
@@ -34,7 +34,7 @@ static __always_inline void find_payload(struct payload *payload, void *msg, u64
 	void *iter = msg + OFFSETOF_msghdr__msg_iter;
 	u64 offset = read_u64(iter + OFFSETOF_iov_iter__iov_offset);
 	struct user_segment segment = {};
-	u64 behind = offset;	/* passed bytes of the segments from `at` on */
+	u64 behind = offset; /* passed bytes of the segments from `at` on */
 	void *at;
 	u8 type = 0xff;
 
@@ -49,7 +49,7 @@ static __always_inline void find_payload(struct payload *payload, void *msg, u64
 	if (type != ENUM_iter_type__ITER_IOVEC)
 		return;
 	at = (void *)read_u64(iter + OFFSETOF_IOV);
-	if (behind >= moved) {	/* all within the segment where it stands */
+	if (behind >= moved) { /* all within the segment where it stands */
 		bpf_probe_read_kernel(&segment, sizeof(segment), at);
 		payload->base = segment.base + offset - moved;
 		payload->length = moved;

@@ -12,18 +12,19 @@ struct task_struct;
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
-#define AF_UNIX 1
-#define AF_INET 2
+#define AF_UNIX	 1
+#define AF_INET	 2
 #define AF_INET6 10
 
-#define EINTR 4
-#define EAGAIN 11
+#define EINTR	    4
+#define EAGAIN	    11
 #define ERESTARTSYS 512
 
-#define MSG_OOB 0x1
-#define MSG_PEEK 0x2
-#define MSG_TRUNC 0x20
-#define MSG_ERRQUEUE 0x2000
+#define MSG_OOB	      0x1
+#define MSG_PEEK      0x2
+#define MSG_TRUNC     0x20
+#define MSG_ERRQUEUE  0x2000
+#define RCV_SHUTDOWN  1
 #define SEND_SHUTDOWN 2
 
 /*

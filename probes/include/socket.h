@@ -5,7 +5,7 @@
 
 #if HAVE_TRAMPOLINES
 /* bcc declares this helper as returning u32, which cuts the cookie in half. */
-static u64 (*socket_cookie)(void *sk) = (void *)46;	/* BPF_FUNC_get_socket_cookie */
+static u64 (*socket_cookie)(void *sk) = (void *)46; /* BPF_FUNC_get_socket_cookie */
 #endif
 
 /* The identity of a socket that may be new to us. Makes its cookie if it has none yet. */

@@ -12,8 +12,8 @@
 #ifndef ZEROSPAN_SUBMIT_H
 #define ZEROSPAN_SUBMIT_H
 
-#define RING_BYTES (RING_PAGES * 4096)
-#define WAKE_BYTES (RING_BYTES / 4)
+#define RING_BYTES    (RING_PAGES * 4096)
+#define WAKE_BYTES    (RING_BYTES / 4)
 #define RESERVE_BYTES (RING_BYTES / 8)
 
 /*
@@ -21,7 +21,7 @@
  * can name the map, and it writes records.ringbuf_output(a, b, c) as bpf_ringbuf_output(<the map>, a, b, c): so we give
  * that name, which we do not use otherwise, to the helper that we want. Tested on 6.1 and 6.12.
  */
-static u64 (*ringbuf_query)(void *ring, u64 what) = (void *)134;	/* BPF_FUNC_ringbuf_query */
+static u64 (*ringbuf_query)(void *ring, u64 what) = (void *)134; /* BPF_FUNC_ringbuf_query */
 #define bpf_ringbuf_output(ring, data, size, what) ringbuf_query(ring, what)
 
 static __always_inline u64 bytes_waiting(void)

@@ -7,10 +7,10 @@
 #define BULK_REPORT_BYTES (4 * 1024 * 1024)
 
 /* Room for a payload comes in these sizes, since a reservation needs a constant. */
-#define ROOM_SMALL 256
+#define ROOM_SMALL  256
 #define ROOM_MEDIUM 1024
-#define ROOM_LARGE 4096
-#define ROOM_HUGE 16384
+#define ROOM_LARGE  4096
+#define ROOM_HUGE   16384
 
 struct data_record {
 	struct data_event event;
@@ -51,7 +51,7 @@ static __always_inline void fill_data(struct data_event *event, const struct tra
 static __always_inline void report(const struct transfer *transfer, const struct socket_state *state,
 				   const struct payload *payload)
 {
-	u64 room = payload->next ? transfer->wanted * 2 : transfer->wanted;	/* see copy_payload */
+	u64 room = payload->next ? transfer->wanted * 2 : transfer->wanted; /* see copy_payload */
 	struct data_record *record;
 
 	if (!has_room_for_data()) {
@@ -177,9 +177,17 @@ static __always_inline void stopped(struct sock *sk, s64 result, u32 direction)
 /* Sequence number of the first of the bytes just moved: the kernel's stands behind them. */
 static __always_inline u32 sequence_of(void *sk, s64 moved, bool is_egress)
 {
+	u32 behind;
+	u8 shutdown = 0;
+
 	if (is_egress)
 		return read_u32(sk + OFFSETOF_tcp_sock__write_seq) - (u32)moved;
-	return read_u32(sk + OFFSETOF_tcp_sock__copied_seq) - (u32)moved;
+	behind = read_u32(sk + OFFSETOF_tcp_sock__copied_seq);
+	bpf_probe_read_kernel(&shutdown, sizeof(shutdown), sk + OFFSETOF_sock__sk_shutdown);
+	/* The peer's FIN has a number, too; a call that takes the last bytes takes it with them. */
+	if ((shutdown & RCV_SHUTDOWN) && behind == read_u32(sk + OFFSETOF_tcp_sock__rcv_nxt))
+		behind--;
+	return behind - (u32)moved;
 }
 
 /* A send or receive of `asked` bytes on a stream socket gave `result`. */
@@ -187,7 +195,7 @@ static __always_inline void moved(struct sock *sk, void *msg, u64 asked, s64 res
 				  bool is_tcp)
 {
 	if (!is_egress && (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
-		return;	/* these bytes are not taken from the stream */
+		return; /* these bytes are not taken from the stream */
 	if (result > 0)
 		transferred(sk, !is_egress && (flags & MSG_TRUNC) ? NULL : msg, result, is_egress,
 			    is_tcp ? sequence_of(sk, result, is_egress) : 0);

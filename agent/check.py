@@ -187,7 +187,7 @@ def _rights() -> Finding:
         "rights",
         f"lacks {', '.join(lacking)}" if lacking else f"sufficient (uid {os.geteuid()})",
         is_fine=not lacking,
-        advice="run zerospan as root (sudo zerospan run), or give it these capabilities",
+        advice="run zerospan as root (sudo zerospan run); in a container, give it these capabilities",
     )
 
 

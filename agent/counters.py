@@ -54,7 +54,7 @@ class Ledger:
     exporters: dict[str, Delivery] = field(default_factory=dict)
 
     connections: Counter[str] = field(default_factory=Counter)
-    """opened, closed, muted_<cause>, evicted, gap."""
+    """opened, closed, filtered, muted_<cause>."""
     parents: Counter[str] = field(default_factory=Counter)
     """Spans by the rule that found their parent."""
 

@@ -3,13 +3,13 @@
 AgentError
 ├─ ConfigError          cli: exit 2, one sentence with the setting's name
 ├─ KernelError          cli: exit 1
-│  ├─ LayoutError       C and Python disagree; names the field
+│  ├─ LayoutError       a header or a .toml in probes/ cannot be read; names the field
 │  ├─ CompileError      with the compiler's text
 │  ├─ LoadError         with the tail of the verifier's log and the program's name
 │  └─ AttachError       a required hook is missing; lists the hooks tried
 ├─ RecordingError       cli: exit 3; the file is no recording, or one of another layout
-├─ ProtocolError        connection: resync or give up, count
-│  └─ Gap               connection: bytes are missing, resync, count
+├─ ProtocolError        session: what is under way is given up, count
+│  └─ Gap               session: likewise, bytes being missing
 └─ ExportError          batch: retry or drop, count; knows whether a retry can help
 """
 
@@ -29,7 +29,7 @@ class KernelError(AgentError):
 
 
 class LayoutError(KernelError):
-    """probes/include/events.h and agent/events.py do not agree."""
+    """A layout or a description in probes/ cannot be read."""
 
 
 class CompileError(KernelError):

@@ -140,9 +140,11 @@ def main() -> None:
     chosen = parser.parse_args()
     count = chosen.exchanges
     varied = records(count)
+    small = records(count, is_small=True)
     repeated = records(count, is_repeated=True)
     rows: dict[str, tuple[list[bytes], Encoder]] = {
         "zerospan, every head different": (varied, encode),
+        "zerospan, every head different and small": (small, encode),
         "zerospan, clients repeat themselves": (repeated, encode),
         "zerospan + protobuf objects": (varied, stock.protobuf_objects),
         "zerospan + OpenTelemetry SDK encoder": (varied, stock.sdk_encoder),

@@ -80,6 +80,15 @@ def requests(count: int, seed: int = 1) -> Iterator[bytes]:
         yield "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
+def small_requests(count: int) -> Iterator[bytes]:
+    """What Python's http.client sends for a service behind another: short heads, every one different."""
+    for number in range(count):
+        yield (
+            f"GET /orders/{100_000 + number} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"
+            f"Accept-Encoding: identity\r\nX-Request-Id: {number}\r\n\r\n"
+        ).encode()
+
+
 def responses(count: int, seed: int = 2) -> Iterator[bytes]:
     """Whole responses with small bodies."""
     rng = random.Random(seed)
@@ -99,7 +108,12 @@ def responses(count: int, seed: int = 2) -> Iterator[bytes]:
 
 
 def records(
-    exchanges: int, *, connections: int = 256, seed: int = 1, is_repeated: bool = False
+    exchanges: int,
+    *,
+    connections: int = 256,
+    seed: int = 1,
+    is_repeated: bool = False,
+    is_small: bool = False,
 ) -> list[bytes]:
     """The records of so many exchanges at servers, over so many open connections.
 
@@ -108,8 +122,9 @@ def records(
     """
     host = Host()
     sockets = [_accept(host, number) for number in range(connections)]
-    asked = list(requests(connections if is_repeated else exchanges, seed))
-    answers = list(responses(connections if is_repeated else exchanges, seed + 1))
+    count = connections if is_repeated else exchanges
+    asked = list(small_requests(count) if is_small else requests(count, seed))
+    answers = list(responses(count, seed + 1))
     for number in range(exchanges):
         sockets[number % connections].received(asked[number % len(asked)])
         sockets[number % connections].sent(answers[number % len(answers)])

@@ -1,7 +1,6 @@
 """Recordings: the raw records of a run, for the same pipeline without a kernel.
 
-A file is a line of JSON (format, layout fingerprint, clock offset, the processes that were known), then records, each
-behind a 4-byte length. Recordings hold captured bytes of other people's traffic: the file is readable by its owner
+A file is a line of JSON (format, layout fingerprint, clock offset), then records, each behind a 4-byte length. Recordings hold captured bytes of other people's traffic: the file is readable by its owner
 only. Reading checks every length: a recording may have been cut by a full disk, or be somebody's bad joke.
 """
 

@@ -40,6 +40,8 @@ be recorded in either order; on a loaded virtual machine a processor can be away
 KIND_PROCESS: Final = 1000
 """Only in recordings: who a process is, as JSON."""
 MAX_PARTIES: Final = 16384
+MAX_SERVICES: Final = 1024
+"""Services whose routes are kept. Names come from the traced processes; beyond, the first learnt one starts anew."""
 
 _EVENTS: Final = structs("events.h")
 _KINDS: Final = enum("events.h", "event_kind")
@@ -248,7 +250,11 @@ class Pipeline:
             if len(self._parties) >= MAX_PARTIES:
                 self._parties.clear()
             service = str(resource.get("service.name"))
-            routes = self._routes.setdefault(service, Routes())
+            routes = self._routes.get(service)
+            if routes is None:
+                if len(self._routes) >= MAX_SERVICES:
+                    del self._routes[next(iter(self._routes))]
+                routes = self._routes[service] = Routes()
             party = self._parties[tgid] = Party(tgid, resource, routes, runtime)
         return party
 

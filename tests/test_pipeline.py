@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent import pipeline as pipeline_module
 from agent.kernel.layout import structs
-from agent.pipeline import KIND_PROCESS, SETTLE_NS, Pipeline
+from agent.pipeline import KIND_PROCESS, SETTLE_NS
 from agent.protocols import Protocol
 from agent.protocols.http1 import Http1
 from agent.traces.sampler import sampler
@@ -241,9 +241,15 @@ def test_garbage_on_a_connection_is_bounded(moves):
     run.finish()
 
 
+def test_services_are_bounded(host, monkeypatch):
+    """Their names come from the traced processes: the first one's routes go, and are learnt anew."""
+    monkeypatch.setattr(pipeline_module, "MAX_SERVICES", 2)
+    for number, name in ((10, "one"), (11, "two"), (12, "three")):
+        host.process(number, name)
+        host.accept(process=number, client=("10.0.0.9", number)).received(request("/a"))
+    run = Run().take(host.records)
+    assert list(run.pipeline._routes) == ["two", "three"]
+
+
 def test_ledger_is_json():
     assert json.loads(json.dumps(play(Host()).ledger.as_json()))["balanced"] is True
-
-
-def test_pipeline_is_small_enough_to_be_read():
-    assert Pipeline.__doc__

@@ -53,9 +53,8 @@ class KernelSide:
     def mute(self, socket: int) -> None:
         """Tell no more of a socket."""
         key = _KEY.pack(socket)
-        # Only of a socket that lives: a control for one that is gone would never leave the map.
         if self._sockets.look_up(key) is not None:
-            self._controls.update(key, self._control.pack(is_muted=1))
+            self._set_control(key, is_muted=1)
 
     def set_budget(self, socket: int, direction: int, size: int) -> None:
         """Capture up to `size` bytes of each turn in a direction."""
@@ -65,7 +64,14 @@ class KernelSide:
         before = self._controls.look_up(key)
         control = self._control.unpack(before) if before else {}
         control[f"budget_{direction}"] = size
+        self._set_control(key, **control)
+
+    def _set_control(self, key: bytes, **control: int) -> None:
+        """Only of a socket that lives: nobody would delete the control of one that is gone."""
         self._controls.update(key, self._control.pack(**control))
+        if self._sockets.look_up(key) is None:
+            # It was closed meanwhile, perhaps before there was a control to delete with it.
+            self._controls.delete(key)
 
     def progress(self, sockets: Iterable[int]) -> Iterator[bytes]:
         """A progress_event for each socket, as a record."""

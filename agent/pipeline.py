@@ -14,6 +14,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from agent.connections.endpoint import Endpoints
 from agent.connections.table import Connections, Kernel
 from agent.kernel.layout import enum, structs
 from agent.processes.sdk import is_otlp_request
@@ -57,7 +58,7 @@ _PADDING: Final = bytes(_DATA_SIZE)
 class Party:
     """A traced process, as connections and spans refer to it."""
 
-    __slots__ = ("pid", "resource", "routes", "runtime")
+    __slots__ = ("endpoints", "pid", "resource", "routes", "runtime")
 
     def __init__(self, pid: int, resource: Resource, routes: Routes, runtime: Any) -> None:
         self.pid = pid
@@ -65,6 +66,8 @@ class Party:
         self.routes = routes
         """What its service's paths look like."""
         self.runtime = runtime
+        self.endpoints = Endpoints()
+        """What is known of its connections' protocols."""
 
 
 class Processes(Protocol):
@@ -130,7 +133,15 @@ class Pipeline:
                 _EVENTS[f"{name}_event"],
                 getattr(self, f"_take_{name}"),
             )
-            for name in ("open", "end", "close", "listen", "fork", "exec", "exit", "progress")
+            for name in ("listen", "fork", "exec", "exit")
+        }
+        self._take_socket = {
+            _KINDS[f"EVENT_{name.upper()}"]: (
+                _EVENTS[f"{name}_event"].packer.unpack_from,
+                _EVENTS[f"{name}_event"].size,
+                getattr(self.connections, name),
+            )
+            for name in ("open", "end", "close", "progress")
         }
         self._take_other[KIND_PROCESS] = (_EVENTS["event_header"], self._take_process)
         self._unknown = (_EVENTS["event_header"], self._take_unknown)
@@ -152,91 +163,52 @@ class Pipeline:
             else:
                 self.ledger.records_ignored["malformed"] += 1
             return
-        struct, method = self._take_other.get(kind, self._unknown)
+        known = self._take_socket.get(kind)
+        if known is not None:
+            unpack, size, method = known
+            if end - at < size:
+                self.ledger.records_ignored["malformed"] += 1
+                return
+            method(unpack(data, at))
+            return
+        struct, other = self._take_other.get(kind, self._unknown)
         if end - at < struct.size:
             self.ledger.records_ignored["malformed"] += 1
             return
-        method(struct.unpack(data, at), data[at + struct.size : end])
+        other(struct.packer.unpack_from(data, at), data[at + struct.size : end])
 
     def replay(self, records: Iterable[bytes]) -> None:
         """Take records that are not in a ring."""
         for record in records:
             self.take(memoryview(record + _PADDING), 0, len(record))
 
-    def _take_open(self, event: dict[str, Any], payload: memoryview) -> None:
+    def _take_listen(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
-        self.connections.open(
-            time_ns=event["time_ns"],
-            tgid=event["tgid"],
-            tid=event["tid"],
-            socket=event["socket"],
-            role=event["role"] if event["role"] in (1, 2) else 0,
-            family=event["family"],
-            local=(event["local_address"], event["local_port"]),
-            remote=(event["remote_address"], event["remote_port"]),
-            peer_socket=event["peer_socket"],
-        )
+        self._processes.listening(fields[1], fields[5])
 
-    def _take_end(self, event: dict[str, Any], payload: memoryview) -> None:
+    def _take_fork(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
-        self.connections.end(
-            time_ns=event["time_ns"],
-            socket=event["socket"],
-            position=event["position"],
-            direction=event["direction"] & 1,
-            error=event["error"],
-        )
+        self._processes.forked(fields[1], fields[5], fields[0])
 
-    def _take_close(self, event: dict[str, Any], payload: memoryview) -> None:
+    def _take_exec(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        time_ns, tgid, _, _, _, comm, _, captured = fields
+        comm = comm.partition(b"\0")[0]
+        self._processes.executed(tgid, comm, bytes(payload[:captured]), time_ns)
+
+    def _take_exit(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
-        self.connections.close(
-            time_ns=event["time_ns"],
-            tgid=event["tgid"],
-            socket=event["socket"],
-            positions=(event["ingress_position"], event["egress_position"]),
-            last_ns=(event["ingress_last_ns"], event["egress_last_ns"]),
-            turn=event["turn"],
-            error=event["error"],
-        )
+        self.connections.exited(fields[1], fields[0])
+        self._processes.exited(fields[1])
 
-    def _take_progress(self, event: dict[str, Any], payload: memoryview) -> None:
-        del payload
-        self.connections.progress(
-            socket=event["socket"],
-            positions=(event["ingress_position"], event["egress_position"]),
-            last_ns=(event["ingress_last_ns"], event["egress_last_ns"]),
-            turn=event["turn"],
-            direction=event["direction"] & 1,
-            tail=event["tail"].to_bytes(8, "little") if event["tail"] else b"",
-        )
-
-    def _take_listen(self, event: dict[str, Any], payload: memoryview) -> None:
-        del payload
-        self._processes.listening(event["tgid"], event["port"])
-
-    def _take_fork(self, event: dict[str, Any], payload: memoryview) -> None:
-        del payload
-        self._processes.forked(event["tgid"], event["child"], event["time_ns"])
-
-    def _take_exec(self, event: dict[str, Any], payload: memoryview) -> None:
-        comm = event["comm"].partition(b"\0")[0]
-        arguments = bytes(payload[: event["captured"]])
-        self._processes.executed(event["tgid"], comm, arguments, event["time_ns"])
-
-    def _take_exit(self, event: dict[str, Any], payload: memoryview) -> None:
-        del payload
-        self.connections.exited(event["tgid"], event["time_ns"])
-        self._processes.exited(event["tgid"])
-
-    def _take_process(self, event: dict[str, Any], payload: memoryview) -> None:
+    def _take_process(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         try:
-            self._processes.recorded(event["tgid"], json.loads(bytes(payload)))
+            self._processes.recorded(fields[1], json.loads(bytes(payload)))
         except (ValueError, KeyError, TypeError, RecursionError):
             # Recordings come from anywhere.
             self.ledger.records_ignored["malformed"] += 1
 
-    def _take_unknown(self, event: dict[str, Any], payload: memoryview) -> None:
-        del event, payload
+    def _take_unknown(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        del fields, payload
         self.ledger.records_ignored["malformed"] += 1
 
     def party(self, tgid: int) -> Party | None:

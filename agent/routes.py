@@ -87,7 +87,7 @@ class _Ambiguous:
 class Routes:
     """The templates of one service."""
 
-    __slots__ = ("_numbered", "_root", "_shapes", "count", "limit", "overflow")
+    __slots__ = ("_numbered", "_root", "_shapes", "count", "limit", "overflow", "renames")
 
     def __init__(self, *, limit: int = MAX_TEMPLATES) -> None:
         self.limit = limit
@@ -95,6 +95,8 @@ class Routes:
         """Templates learnt."""
         self.overflow = 0
         """Paths that got no template because there are too many, or because they are too deep."""
+        self.renames = 0
+        """How often templates changed that had been given before."""
         self._root = _Node()
         self._shapes: dict[bytes, str | _Ambiguous] = {}
         self._numbered: dict[bytes, str] = {}
@@ -181,6 +183,7 @@ class Routes:
         """After a collapse: templates get their new text and are counted again."""
         self._shapes.clear()
         self._numbered.clear()
+        self.renames += 1
         self.count = 0
         todo: list[tuple[_Node, list[str]]] = [(self._root, [])]
         while todo:

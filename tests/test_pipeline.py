@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent import pipeline as pipeline_module
 from agent.kernel.layout import structs
 from agent.pipeline import KIND_PROCESS, SETTLE_NS
-from agent.protocols import Protocol
+from agent.protocols import Shortcut
 from agent.protocols.http1 import Http1
 from agent.traces.sampler import sampler
 from tests.scenario import CLIENT, EVENTS, KINDS, Host, Run, play, request, response
@@ -115,10 +115,10 @@ def test_process_events_reach_who_knows_processes(host, monkeypatch):
 
 
 def test_bug_of_a_parser_is_logged_once_without_what_was_said(host, monkeypatch, caplog):
-    def broken(self, exchange):
+    def broken(exchange):
         raise ValueError(exchange.request.target)
 
-    monkeypatch.setattr(Http1, "describe", broken)
+    monkeypatch.setattr(Http1, "describe", staticmethod(broken))
     socket = host.accept()
     for _ in range(2):
         socket.received(request("/secret")).sent(response())
@@ -138,7 +138,7 @@ def test_bug_of_a_reader_costs_its_exchange(host, monkeypatch, caplog):
         raise ValueError(bytes(stream.peek()))
 
     monkeypatch.setattr(Http1, "request", broken)
-    monkeypatch.setattr(Http1, "quick_request", Protocol.quick_request)
+    monkeypatch.setattr(Http1, "shortcut", Shortcut)
     host.accept().received(request("/secret")).sent(response())
     run = play(host)
     assert run.counts == {"captured": 1, "unparsed": {"bug": 1}}

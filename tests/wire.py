@@ -106,7 +106,7 @@ class Reading:
 
     def expect(self, request: object) -> None:
         """A request was made: a response will belong to it."""
-        self._pairing.begin(Exchange(self.protocol, Role.SERVER, request, 0))
+        self._pairing.begin(Exchange(type(self.protocol), Role.SERVER, request, 0))
 
     def feed(self, piece: Piece, *, time_ns: int = 1) -> None:
         """A piece passes."""

@@ -128,7 +128,7 @@ class Session:
         def begun(message: Any) -> None:
             stream = self.requests
             self._is_begun = True
-            exchange = Exchange(self._protocol, self._role, message, stream.begun_ns)
+            exchange = Exchange(type(self._protocol), self._role, message, stream.begun_ns)
             self._protocol.pairing.begin(exchange)
             self._listener.begun(exchange, stream.begun_at)
 

@@ -20,7 +20,7 @@ import typing
 from collections import Counter, deque
 from typing import Any, Final
 
-from agent.connections.connection import INGRESS, Connection, classify, failure_of
+from agent.connections.connection import EGRESS, INGRESS, Connection, classify, failure_of
 from agent.connections.session import Session, Trouble
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
@@ -48,6 +48,10 @@ EXIT_NS: Final = 1_000_000_000
 LOST_RECORDS: Final = "ring_full"
 
 AF_UNIX: Final = 1
+
+# A member of an enum takes 40 ns to get at through its class.
+_SERVER: Final = Role.SERVER
+_CLIENT: Final = Role.CLIENT
 
 
 class Follower(typing.Protocol):
@@ -119,20 +123,10 @@ class Connections:
 
     # Events.
 
-    def open(  # noqa: PLR0913  (the event's fields)
-        self,
-        *,
-        time_ns: int,
-        tgid: int,
-        tid: int,
-        socket: int,
-        role: int,
-        family: int,
-        local: tuple[bytes, int],
-        remote: tuple[bytes, int],
-        peer_socket: int,
-    ) -> None:
-        """A socket that a watched process has."""
+    def open(self, fields: tuple[Any, ...]) -> None:
+        """A socket that a watched process has: `open_event`."""
+        (time_ns, tgid, tid, _, _, socket, peer_socket, _, local_port, remote_port, local_address,
+         remote_address, family, role) = fields  # fmt: skip
         before = self._live.pop(socket, None)
         if before is not None:
             self._fail_pending(before, time_ns, Failure.CLOSED_LOCALLY)
@@ -143,23 +137,22 @@ class Connections:
             return
         if len(self._live) >= MAX_CONNECTIONS:
             self._evict()
-        connection = Connection(socket, tgid, Role(role))
-        connection.process = process
-        connection.routes = process.routes
+        connection = Connection(socket, tgid, process)
         connection.family = family
-        connection.local_address, connection.local_port = local
-        connection.remote_address, connection.remote_port = remote
+        connection.local_address, connection.local_port = local_address, local_port
+        connection.remote_address, connection.remote_port = remote_address, remote_port
         connection.peer_socket = peer_socket
         connection.last_used_ns = time_ns
-        if connection.role is not Role.UNKNOWN:
-            _settle_role(connection, connection.role, connection.role is Role.CLIENT)
         self._live[socket] = connection
         self._ledger.connections["opened"] += 1
-        if connection.role is Role.CLIENT:
+        if role == _SERVER:
+            _settle_role(connection, _SERVER, INGRESS)
+        elif role == _CLIENT:
+            _settle_role(connection, _CLIENT, EGRESS)
             self._follower.opened(connection, tid)
 
     def data(self, fields: tuple[Any, ...], payload: bytes) -> None:
-        """Bytes passed. `fields` are those of `data_event`, in its order (probes/include/events.h)."""
+        """Bytes passed: `data_event`."""
         connection = self._live.get(fields[5])
         if connection is None:
             self._ledger.records_ignored["connection_unknown"] += 1
@@ -171,7 +164,9 @@ class Connections:
             connection.turn = turn
         connection.last_used_ns = fields[0]
         connection.tid = fields[2]
-        if connection.protocol is None:
+        if connection.speaks is None and not (
+            turn == 1 and _is_expected(connection, fields, payload)
+        ):
             self._undecided(connection, fields, payload)
         elif connection.session is not None or not self._quick(connection, fields, payload):
             self._general(connection, fields, payload)
@@ -195,22 +190,18 @@ class Connections:
                 return False
             if other_position != expected[not direction]:
                 return False
-            # Clients repeat themselves to the byte (pollers, health checks, load generators): one comparison then
-            # spares a parse. A message is never changed once it is read this way, so it may be shared.
-            is_again = size == connection.last_request_size
-            if is_again and payload == connection.last_request_bytes:
-                request = connection.last_request
+            endpoint = connection.endpoint
+            known = endpoint.known.get(size)
+            if known is not None and payload == known.data:
+                request = known.request
             else:
-                request = connection.protocol.quick_request(payload)  # type: ignore[union-attr]  # checked by `data`
+                request = endpoint.shortcut.request(payload)
                 if request is None:
                     return False
-                if is_again:
-                    connection.last_request = request
-                    connection.last_request_bytes = payload
-                else:
-                    connection.last_request_size = size
-            exchange = Exchange(connection.protocol, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
+                known = endpoint.remember(known, payload, request)
+            exchange = Exchange(connection.speaks, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
             exchange.connection = connection
+            exchange.known = known
             connection.quick = exchange
             connection.remaining = -1
             expected[direction] = position + size
@@ -223,22 +214,15 @@ class Connections:
         if remaining < 0:
             if position != expected[direction]:
                 return False
-            request = exchange.request
-            if (
-                request is connection.last_answered
-                and payload == connection.last_response_bytes
-                and size == connection.last_response_size
-            ):
-                response = connection.last_response
+            known = exchange.known
+            if known is not None and payload == known.answer and size == known.answer_size:
+                response = known.response
             else:
-                response = exchange.protocol.quick_response(payload, size, request)
+                response = connection.endpoint.shortcut.response(payload, size, exchange.request)
                 if response is None:
                     return False
-                if request is connection.last_request:
-                    connection.last_response = response
-                    connection.last_response_bytes = payload
-                    connection.last_response_size = size
-                    connection.last_answered = request
+                if known is not None:
+                    known.answered(payload, size, response)
             exchange.response = response
             exchange.first_byte_ns = start_ns or time_ns
             remaining = response.size - size
@@ -260,12 +244,12 @@ class Connections:
             self.finished.append(exchange)
         return True
 
-    def end(  # noqa: C901  (each way in which what is under way may end)
-        self, *, time_ns: int, socket: int, position: int, direction: int, error: int
-    ) -> None:
-        """One direction is over: end of file, shutdown, or an error."""
+    def end(self, fields: tuple[Any, ...]) -> None:  # noqa: C901  (each way in which what is under way may end)
+        """One direction is over by end of file, shutdown, or an error: `end_event`."""
+        time_ns, _, _, _, _, socket, position, direction, error = fields
+        direction &= 1
         connection = self._live.get(socket)
-        if connection is None or connection.protocol is None:
+        if connection is None or connection.speaks is None:
             return
         if error:
             connection.error = error
@@ -294,19 +278,13 @@ class Connections:
         why = Failure.CLOSED_BY_PEER if direction == INGRESS else Failure.CLOSED_LOCALLY
         self._fail_pending(connection, time_ns, why)
 
-    def progress(
-        self,
-        *,
-        socket: int,
-        positions: tuple[int, int],
-        last_ns: tuple[int, int],
-        turn: int,
-        direction: int,
-        tail: bytes,
-    ) -> None:
-        """How far a connection has come whose bytes make no events. `positions` and `last_ns` are by direction."""
+    def progress(self, fields: tuple[Any, ...]) -> None:
+        """How far a connection has come whose bytes make no events: `progress_event`."""
+        socket = fields[5]
+        positions, last_ns = fields[6:8], fields[8:10]
+        tail, turn, direction = fields[10], fields[11], fields[12] & 1
         connection = self._live.get(socket)
-        if connection is None or connection.protocol is None or turn != connection.turn:
+        if connection is None or connection.speaks is None or turn != connection.turn:
             return
         answers = 1 - connection.request_direction
         exchange = connection.quick
@@ -316,7 +294,8 @@ class Connections:
                 if direction == answers
                 else connection.session.requests
             )
-            stream.advance(positions[direction], last_ns[direction], tail=tail)
+            known = tail.to_bytes(8, "little") if tail else b""
+            stream.advance(positions[direction], last_ns[direction], tail=known)
             self._step(connection, connection.session, turn)
         elif exchange is not None and connection.remaining > 0:
             passed = positions[answers] - connection.expected[answers]
@@ -324,18 +303,10 @@ class Connections:
                 connection.expected[answers] = positions[answers]
                 self._ended_quickly(connection, exchange, last_ns[answers])
 
-    def close(  # noqa: PLR0913  (the event's fields)
-        self,
-        *,
-        time_ns: int,
-        tgid: int,
-        socket: int,
-        positions: tuple[int, int],
-        last_ns: tuple[int, int],
-        turn: int,
-        error: int,
-    ) -> None:
-        """The connection is over. `positions` and `last_ns` are by direction."""
+    def close(self, fields: tuple[Any, ...]) -> None:  # noqa: C901  (likewise)
+        """The connection is over: `close_event`."""
+        time_ns, tgid, socket, turn, error = fields[0], fields[1], fields[5], fields[10], fields[11]
+        positions, last_ns = fields[6:8], fields[8:10]
         connection = self._live.pop(socket, None)
         if connection is None:
             self._ledger.records_ignored["connection_unknown"] += 1
@@ -343,20 +314,21 @@ class Connections:
         self._ledger.connections["closed"] += 1
         if error:
             connection.error = error
-        if connection.protocol is None:
+        if connection.speaks is None:
             self._lost_undecided(connection, turn, positions)
             return
         if turn > connection.turn:
             self._lost(connection, turn + 1, None)
             connection.turn = turn
+        exchange, session = connection.quick, connection.session
+        if exchange is None and session is None:
+            return
         answers = 1 - connection.request_direction
-        exchange = connection.quick
         if (
             exchange is not None
             and 0 < connection.remaining <= positions[answers] - connection.expected[answers]
         ):
             self._ended_quickly(connection, exchange, last_ns[answers])
-        session = connection.session
         if session is not None:
             for stream, direction in (
                 (session.requests, 1 - answers),
@@ -397,6 +369,8 @@ class Connections:
         """Keep events until a protocol claims the connection, then read them."""
         position, other_position, size, captured = fields[7], fields[8], fields[10], fields[11]
         turn, direction = fields[13], fields[14]
+        if connection.heads is None:
+            connection.heads, connection.kept = [b"", b""], []
         expected, before = connection.expected, connection.head_turn
         is_next = position == expected[direction]
         expected[direction], expected[1 - direction] = position + size, other_position
@@ -439,16 +413,18 @@ class Connections:
         """A connection is of a protocol, as a message in `turn` shows: read what was kept of that turn."""
         is_request = verdict is Verdict.REQUEST
         requests = direction if is_request else 1 - direction
-        role = Role.SERVER if requests == INGRESS else Role.CLIENT
+        role = _SERVER if requests == INGRESS else _CLIENT
         is_new = connection.role is not Role.UNKNOWN
         if is_new and role is not connection.role:
             self._mute(connection, "wrong_direction")
             return
         _settle_role(connection, role, requests)
         connection.request_parity = (turn + (not is_request)) & 1
-        connection.protocol = protocol()
+        connection.speaks = protocol
+        endpoints = connection.process.endpoints
+        connection.endpoint = endpoints.learn(role, connection.server_port, protocol)
         kept = [event for event in connection.kept if event[0][13] == turn]
-        connection.kept, connection.heads = [], [b"", b""]
+        connection.kept, connection.heads = (), None
         first = kept[0][0]
         connection.expected[direction], connection.expected[1 - direction] = first[7], first[8]
         connection.skip_turn = 0
@@ -501,7 +477,9 @@ class Connections:
     def _begin_session(self, connection: Connection) -> Session:
         """Go on in the general way, from where the hot path came to."""
         protocol, exchange = connection.protocol, connection.quick
-        assert protocol is not None
+        if protocol is None:
+            assert connection.speaks is not None
+            protocol = connection.protocol = connection.speaks()
         requests = connection.request_direction
         positions = (connection.expected[requests], connection.expected[1 - requests])
         session = Session(
@@ -597,7 +575,7 @@ class Connections:
         if turn <= connection.turn:
             self._ledger.records_ignored["late"] += 1
             return False
-        if connection.protocol is None:
+        if connection.speaks is None:
             return True
         ledger, session = self._ledger, connection.session
         requests = connection.request_direction
@@ -723,9 +701,7 @@ class _Listener:
         """A request's head is known."""
         connection = self._connection
         exchange.connection = connection
-        connection.is_pipelined = (
-            connection.is_pipelined or len(exchange.protocol.pairing.pending) > 1
-        )
+        connection.is_pipelined = connection.is_pipelined or len(connection.pending()) > 1
         self._table._ledger.captured += 1
         place = position
         if connection.family != AF_UNIX:
@@ -735,6 +711,27 @@ class _Listener:
     def ended(self, exchange: Exchange) -> None:
         """The response is whole."""
         self._table._ended(exchange, exchange.end_ns)
+
+
+def _is_expected(connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:
+    """Whether its first bytes are what came last time to such a place: a whole request of the same protocol."""
+    if (
+        fields[14] != connection.request_direction
+        or fields[7]
+        or fields[8]
+        or fields[10] != fields[11]
+    ):
+        return False
+    endpoint = connection.process.endpoints.find(connection.role, connection.server_port)
+    if endpoint is None:
+        return False
+    known = endpoint.known.get(len(payload))
+    is_known = known is not None and known.data == payload
+    if not is_known and endpoint.protocol.classify(payload[:MAX_CLASSIFY]) is not Verdict.REQUEST:
+        return False
+    connection.speaks = endpoint.protocol
+    connection.endpoint = endpoint
+    return True
 
 
 def _nobody(protocol: str, error: Exception) -> None:

@@ -61,10 +61,32 @@ class Description:
     status_message: str = ""
 
 
+class Shortcut:
+    """The hot path of a protocol: messages of a common shape, each whole in one piece.
+
+    One serves all connections of a process to one place, so it may remember what repeats. What it answers equals what
+    the readers would.
+    """
+
+    def request(self, data: bytes) -> Any | None:
+        """The request that `data` is, if it is exactly one of a common shape."""
+        del data
+        return None
+
+    def response(self, data: bytes, size: int, request: Any) -> Any | None:
+        """The response of which `size` bytes begin with `data`, if it is of a common shape.
+
+        Its `size` says where it ends, which may be later.
+        """
+        del data, size, request
+        return None
+
+
 class Protocol(ABC):
-    """One connection's parser; `classify` apart, one instance per connection."""
+    """One connection's parser; `classify` and `describe` apart, one instance per connection that needs the readers."""
 
     name: ClassVar[str]
+    shortcut: ClassVar[type[Shortcut]] = Shortcut
 
     def __init__(self) -> None:
         self.pairing = InOrder()
@@ -91,22 +113,10 @@ class Protocol(ABC):
     def resync(self, head: bytes) -> int | None:
         """Where in `head`, bytes after a loss, a message of either kind starts; None if nowhere."""
 
+    @staticmethod
     @abstractmethod
-    def describe(self, exchange: Exchange) -> Description:
+    def describe(exchange: Exchange) -> Description:
         """Name, attributes and error of a finished or failed exchange."""
-
-    def quick_request(self, data: bytes) -> Any | None:
-        """The hot path: the request that `data` is, if it is exactly one of a common shape."""
-        del data
-        return None
-
-    def quick_response(self, data: bytes, size: int, request: Any) -> Any | None:
-        """The hot path: the response of which `size` bytes begin with `data`, if it is of a common shape.
-
-        Its `size` says where it ends, which may be later. What the quick ways answer equals what the readers would.
-        """
-        del data, size, request
-        return None
 
 
 MAX_CLASSIFY = 64

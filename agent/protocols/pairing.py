@@ -48,6 +48,8 @@ class Exchange:
     failure: Failure | None = None
     connection: Any = None
     """Where it took place; set and read by `connections` and above."""
+    known: Any = None
+    """The messages may come again: what is remembered of them (connections/endpoint.py)."""
 
     # What follows is set and read by `traces`.
     thread = 0
@@ -64,7 +66,7 @@ class Exchange:
     """Empty until the parent is settled."""
     span_id = b""
 
-    def __init__(self, protocol: Protocol, role: Role, request: Any, start_ns: int) -> None:
+    def __init__(self, protocol: type[Protocol], role: Role, request: Any, start_ns: int) -> None:
         self.protocol = protocol
         self.role = role
         self.request = request

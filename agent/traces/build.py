@@ -41,9 +41,9 @@ class Builder:
         start_ns, first_byte_ns, end_ns = exchange.start_ns, exchange.first_byte_ns, exchange.end_ns
         if first_byte_ns:
             waited = Attributes(((_TIME_TO_FIRST_BYTE, (first_byte_ns - start_ns) / 1e9),))
-            blocks = (*description.attributes, network, own, waited)
+            blocks = (*description.attributes, *network, own, waited)
         else:
-            blocks = (*description.attributes, network, own)
+            blocks = (*description.attributes, *network, own)
         error = description.error_type
         if error is not None:
             blocks += (_error(error),)
@@ -71,40 +71,49 @@ class Builder:
 
 
 def _describe(exchange: Exchange) -> Description:
-    """The protocol's description; the last one again, where messages repeat themselves (connections/table.py)."""
-    connection = exchange.connection
-    described = connection.described
+    """The protocol's description; the last one again, where messages repeat themselves (connections/endpoint.py)."""
+    known = exchange.known
+    if known is None or exchange.failure is not None or exchange.response is not known.response:
+        return exchange.protocol.describe(exchange)
+    request, response = exchange.request, exchange.response
+    renames = exchange.connection.routes.renames
+    described = known.described
     if (
         described is not None
-        and described[0] is exchange.request
-        and described[1] is exchange.response
-        and exchange.failure is None
+        and described[0] is request
+        and described[1] is response
+        and described[2] == renames
     ):
-        return described[2]  # type: ignore[no-any-return]  # what is stored below
+        return described[3]  # type: ignore[no-any-return]  # what is stored below
     description = exchange.protocol.describe(exchange)
-    # Only what the hot path keeps can come again.
-    if exchange.failure is None and exchange.response is connection.last_response:
-        connection.described = (exchange.request, exchange.response, description)
+    known.described = (request, response, renames, description)
     return description
 
 
-def describe_network(connection: Any) -> Attributes:
+def describe_network(connection: Any) -> tuple[Attributes, ...]:
     """What all spans of a connection say of it (semantic conventions, network attributes)."""
     if connection.family == AF_UNIX:
-        return Attributes(((semconv.NETWORK_TRANSPORT, "unix"),))
-    peer, kind = _address(connection.remote_address)
+        return _UNIX
+    peer = _peer(connection.remote_address, connection.is_server)
+    return peer, Attributes(((semconv.NETWORK_PEER_PORT, connection.remote_port),))
+
+
+_UNIX = (Attributes(((semconv.NETWORK_TRANSPORT, "unix"),)),)
+
+
+@lru_cache(4096)
+def _peer(packed: bytes, is_server: bool) -> Attributes:  # noqa: FBT001  # a part of the key
+    peer, kind = _address(packed)
     items: list[tuple[str, Value]] = [
         (semconv.NETWORK_TRANSPORT, "tcp"),
         (semconv.NETWORK_TYPE, kind),
         (semconv.NETWORK_PEER_ADDRESS, peer),
-        (semconv.NETWORK_PEER_PORT, connection.remote_port),
     ]
-    if connection.is_server:
+    if is_server:
         items.append((semconv.CLIENT_ADDRESS, peer))
     return Attributes(items)
 
 
-@lru_cache(4096)
 def _address(packed: bytes) -> tuple[str, str]:
     address = IPv6Address(packed)
     mapped = address.ipv4_mapped

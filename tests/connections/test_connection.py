@@ -48,12 +48,16 @@ def test_failure_of(error, expected):
     assert failure_of(error, Failure.CLOSED_BY_PEER) is expected
 
 
+class Process:
+    routes = None
+
+
 def test_pending_is_what_either_way_has_under_way():
-    connection = Connection(7, 10, Role.SERVER)
+    connection = Connection(7, 10, Process)
     assert connection.pending() == []
     connection.protocol = Http1()
     assert connection.pending() == []
-    first, second = (Exchange(connection.protocol, Role.SERVER, None, 1) for _ in range(2))
+    first, second = (Exchange(Http1, Role.SERVER, None, 1) for _ in range(2))
     connection.quick = first
     assert connection.pending() == [first]
     connection.quick = None
@@ -62,6 +66,11 @@ def test_pending_is_what_either_way_has_under_way():
     assert connection.pending() == [first, second]
 
 
-def test_role():
-    assert Connection(7, 10, Role.SERVER).is_server
-    assert not Connection(7, 10, Role.CLIENT).is_server
+@pytest.mark.parametrize(
+    ("role", "is_server", "port"),
+    [(Role.SERVER, True, 80), (Role.CLIENT, False, 40000), (Role.UNKNOWN, False, 40000)],
+)
+def test_role_tells_whose_port_is_the_servers(role, is_server, port):
+    connection = Connection(7, 10, Process)
+    connection.role, connection.local_port, connection.remote_port = role, 80, 40000
+    assert (connection.is_server, connection.server_port) == (is_server, port)

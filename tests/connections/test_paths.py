@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.protocols import Shortcut
 from agent.protocols.http1 import Http1
 from agent.spans import semconv
 from agent.spans.span import Resource, Span
@@ -91,19 +93,11 @@ def records(talk: list[Turn], *, is_server: bool, budgets, is_cut: bool) -> Host
     return host if not talk else socket.close().host
 
 
-def _no_message(protocol: Http1, *message: object) -> None:
-    """Not of a common shape."""
-    del protocol, message
-
-
 @contextmanager
 def without_the_hot_path() -> Iterator[None]:
-    before = Http1.quick_request, Http1.quick_response
-    Http1.quick_request = Http1.quick_response = _no_message  # type: ignore[method-assign,assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Http1, "shortcut", Shortcut)  # it takes nothing
         yield
-    finally:
-        Http1.quick_request, Http1.quick_response = before  # type: ignore[method-assign]
 
 
 def spans(run: Run) -> list[Span]:

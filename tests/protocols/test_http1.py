@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent.errors import Gap, ProtocolError
 from agent.protocols import Role, Verdict
 from agent.protocols.http1 import MAX_EMPTY, Http1
 from agent.protocols.http1_head import MAX_HEAD, MAX_TARGET, Framing, Request, Response
+from agent.protocols.http1_shortcut import Http1Shortcut
 from agent.protocols.pairing import Exchange
 from agent.stream import EndOfStream
 from tests.wire import Piece, Reading, Result, Sample, bytewise, read, three_ways, whole
@@ -191,7 +190,7 @@ class TestTraceContext:
         data = b"GET / HTTP/1.1\r\n" + fields + b"\r\n"
         expected = request(carrier=carrier, head_size=len(data), size=len(data))
         assert one_request(data) == Result((expected,))
-        assert Http1().quick_request(data) in (None, expected)
+        assert Http1Shortcut().request(data) in (None, expected)
 
 
 class TestRequestBodyLength:
@@ -255,7 +254,7 @@ class TestRequestBodyLength:
             reading.feed(piece)
         opened = request("POST", framing=Framing.UNKNOWN, head_size=len(head), body_size=None)
         assert reading.result() == Result(open=opened)
-        assert Http1().quick_request(head + b"12345") is None
+        assert Http1Shortcut().request(head + b"12345") is None
         reading.end_turn()
         opened.size = len(head) + 5
         assert reading.result() == Result((opened,))
@@ -437,7 +436,7 @@ class TestUpgrade:
         protocol = Http1()
         result = read(protocol, "response", whole(head), answering=[request("CONNECT", b"a:1")])
         assert (result.messages[0].status, protocol.is_opaque) == (status, is_opaque)
-        assert Http1().quick_response(head, len(head), request("CONNECT")) is None
+        assert Http1Shortcut().response(head, len(head), request("CONNECT")) is None
 
 
 class TestCutHeads:
@@ -599,200 +598,6 @@ class TestMessageTimes:
         assert (len(reading.messages), stream.begun_ns, stream.now_ns) == (1, 15, 40)
 
 
-FIELDS = st.sampled_from(
-    [
-        b"Host: a\r\n",
-        b"host:  b:80 \r\n",
-        b"Host : c\r\n",
-        b"User-Agent: x y\r\n",
-        b"user-agent:\r\n",
-        b" folded\r\n",
-        b"\tfolded: x\r\n",
-        b"traceparent: 00-1\r\n",
-        b"TRACEPARENT:00-2\r\n",
-        b"traceparent : 00-3\r\n",
-        b"tracestate: a=1\r\n",
-        b"Tracestate: \r\n",
-        b"trace-x: 1\r\n",
-        b"Content-Length: 0\r\n",
-        b"Content-Length: 3\r\n",
-        b"content-length:3\r\n",
-        b"Content-Length : 3\r\n",
-        b"Content-Length: 3, 3\r\n",
-        b"Content-Length\r\n",
-        b"Content-Length-X: 9\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Transfer-Encoding-X: chunked\r\n",
-        b"transfer-encoding : x\r\n",
-        b"A: b\r\n",
-        b"no colon\r\n",
-        b"bare: a\nHost: z\r\n",
-        b"cr: a\rHost: z\r\n",
-        b"\xff\x00: \xfe\r\n",
-    ]
-)
-BODIES = st.sampled_from([b"", b"abc", b"3\r\nabc\r\n0\r\n\r\n", GET])
-
-
-def only(result: Result, size: int) -> object:
-    """The one whole message, if the bytes are one message and nothing else."""
-    if result.error is None and result.open is None and len(result.messages) == 1:
-        message = result.messages[0]
-        return message if message.size == size else None
-    return None
-
-
-class TestQuickPath:
-    """Equal to the general path, or None."""
-
-    @given(
-        line=st.sampled_from(
-            [
-                b"GET / HTTP/1.1\r\n",
-                b"POST /a?b HTTP/1.1\r\n",
-                b"GET / HTTP/1.0\r\n",
-                b"GET  / HTTP/1.1\r\n",
-                b"GET /\r HTTP/1.1\r\n",
-                b"GET /a b HTTP/1.1\r\n",
-                b"BREW / HTTP/1.1\r\n",
-                b"GET HTTP/1.1\r\n",
-                b"GET / HTTP/1.1\n",
-                b"\r\nGET / HTTP/1.1\r\n",
-            ]
-        ),
-        fields=st.lists(FIELDS, max_size=6),
-        body=BODIES,
-    )
-    def test_request(self, line, fields, body):
-        data = line + b"".join(fields) + b"\r\n" + body
-        protocol = Http1()
-        for _ in range(2):
-            quick = protocol.quick_request(data)
-            if quick is not None:
-                assert quick == only(read(Http1(), "request", whole(data)), len(data))
-
-    @given(
-        status=st.sampled_from(
-            [b"200 OK", b"204 X", b"304 X", b"101 X", b"100 X", b"500", b"999 X"]
-        ),
-        version=st.sampled_from([b"1.1", b"1.0"]),
-        fields=st.lists(FIELDS, max_size=5),
-        body=BODIES,
-        method=st.sampled_from(["GET", "HEAD", "CONNECT"]),
-    )
-    def test_response(self, status, version, fields, body, method):
-        data = b"HTTP/" + version + b" " + status + b"\r\n" + b"".join(fields) + b"\r\n" + body
-        protocol = Http1()
-        for _ in range(2):
-            quick = protocol.quick_response(data, len(data), request(method))
-            if quick is not None:
-                assert quick.size is not None
-                pieces = [Piece(data, quick.size)]
-                result = read(Http1(), "response", pieces, answering=[request(method)])
-                assert quick == only(result, quick.size)
-
-    @pytest.mark.parametrize(
-        "data", [GET, b"POST /x HTTP/1.1\r\nTraceparent: 1\r\nContent-Length: 2\r\n\r\nhi"]
-    )
-    def test_common_requests_are_taken(self, data):
-        assert Http1().quick_request(data) == only(one_request(data), len(data))
-
-    def test_a_request_that_repeats_another_ones_fields(self):
-        protocol = Http1()
-        first = protocol.quick_request(GET.replace(b"/", b"/1", 1))
-        second = protocol.quick_request(GET.replace(b"/", b"/2", 1))
-        size = len(GET) + 1
-        assert first == request(target=b"/1", host=b"a", head_size=size, size=size)
-        assert second == request(target=b"/2", host=b"a", head_size=size, size=size)
-        assert protocol.quick_request(GET, len(GET) + 1) is None
-
-    def test_a_body_may_be_captured_in_part(self):
-        data = b"POST / HTTP/1.1\r\nContent-Length: 500\r\n\r\nabc"
-        head = len(data) - 3
-        expected = request(
-            "POST",
-            framing=Framing.LENGTH,
-            content_length=500,
-            head_size=head,
-            body_size=500,
-            size=head + 500,
-        )
-        assert Http1().quick_request(data, head + 500) == expected
-
-    @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found"])
-    def test_common_responses_are_taken(self, status):
-        data = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nhi"
-        for captured in (data, data[:-2]):
-            quick = Http1().quick_response(captured, len(data), request())
-            assert quick == only(one_response(data), len(data))
-
-    def test_a_response_that_repeats_another_ones_head(self):
-        protocol = Http1()
-        data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-        first = protocol.quick_response(data, len(data), request())
-        assert protocol.quick_response(data, len(data), request()) == first
-        assert protocol.quick_response(data, len(data) + 1, request()) is None
-        assert protocol.quick_response(data, len(data), request("HEAD")) is None
-        other = data.replace(b"200", b"404")
-        assert protocol.quick_response(other, len(data), request()) == only(
-            one_response(other), len(data)
-        )
-
-    def test_long_heads_are_not_remembered(self):
-        protocol = Http1()
-        data = b"HTTP/1.1 200 OK\r\nA: " + b"a" * 2000 + b"\r\nContent-Length: 0\r\n\r\n"
-        answers = [protocol.quick_response(data, len(data), request()) for _ in range(2)]
-        assert answers == [only(one_response(data), len(data))] * 2
-        assert protocol._answer == b""
-
-    def test_a_response_may_end_later(self):
-        data = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
-        size = len(data) + 100
-        expected = Response(200, "1.1", Framing.LENGTH, 100, None, len(data), 100, size)
-        for passed in (len(data), len(data) + 7, size):
-            assert Http1().quick_response(data, passed, request()) == expected
-        assert Http1().quick_response(data, size + 1, request()) is None
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"GET / HTTP/1.1\r\nHost: a",
-            b"GET / HTTP/1.1",
-            b"",
-            b"GET /" + b"a" * MAX_TARGET + b" HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nA: " + b"a" * MAX_HEAD + b"\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-            b"GET / HTTP/1.1\r\nUser-Agent: a\r\n b\r\n\r\n",
-            b"GET / HTTP/1.1\r\nTracestate: a\r\n b\r\n\r\n",
-            b"GET / HTTP/1.1\r\nTraceparent: a\r\n b\r\n\r\n",
-            GET + GET,
-        ],
-    )
-    def test_unusual_requests_are_left_to_the_general_path(self, data):
-        assert Http1().quick_request(data) is None
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2",
-            b"HTTP/1.1 200 OK\r\n\r\nhi",
-            b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nhi",
-            b"HTTP/1.1 204 No Content\r\n\r\nhi",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nhi",
-            b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhi",
-            b"HTTP/1.1 200 OK\r\nA: " + b"a" * MAX_HEAD + b"\r\n\r\n",
-        ],
-    )
-    def test_unusual_responses_are_left_to_the_general_path(self, data):
-        assert Http1().quick_response(data, len(data), None) is None
-
-    def test_a_response_without_a_body(self):
-        data = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
-        expected = Response(304, "1.1", head_size=len(data), body_size=0, size=len(data))
-        assert Http1().quick_response(data, len(data), request()) == expected
-
-
 class TestHostileInput:
     def test_work_grows_with_the_number_of_pipelined_requests_only(self):
         """Counted work: steps of readers, and bytes that wait."""
@@ -823,7 +628,6 @@ class TestHostileInput:
 
 
 def test_describe_is_that_of_http():
-    protocol = Http1()
-    exchange = Exchange(protocol, Role.CLIENT, request("BREW", b"*"), 1)
+    exchange = Exchange(Http1, Role.CLIENT, request("BREW", b"*"), 1)
     exchange.connection = type("Connection", (), {"is_tls": False})
-    assert protocol.describe(exchange).name == "HTTP"
+    assert Http1.describe(exchange).name == "HTTP"

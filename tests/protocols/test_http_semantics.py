@@ -32,7 +32,7 @@ def exchange(
     connection: Connection | None = None,
     failure: Failure | None = None,
 ) -> Exchange:
-    made = Exchange(Http1(), role, request, 1)
+    made = Exchange(Http1, role, request, 1)
     made.response = response
     made.connection = connection or Connection()
     made.failure = failure

@@ -38,14 +38,15 @@ class Plain(Protocol):
     def resync(self, head):
         del head
 
-    def describe(self, exchange):
+    @staticmethod
+    def describe(exchange):
         del exchange
         return Description("plain", ())
 
 
 def test_a_protocol_needs_no_hot_path():
     protocol = Plain()
-    assert protocol.quick_request(b"x") is None
-    assert protocol.quick_response(b"x", 1, None) is None
+    assert protocol.shortcut().request(b"x") is None
+    assert protocol.shortcut().response(b"x", 1, None) is None
     assert (protocol.is_opaque, protocol.wants_capture) == (False, 0)
     assert protocol.pairing.answering() is None

@@ -429,7 +429,7 @@ class _Connection:
 
 
 def made(role: int) -> Exchange:
-    whole = Exchange(Http1(), Role(role), Request("GET", b"/", "1.1"), 1)
+    whole = Exchange(Http1, Role(role), Request("GET", b"/", "1.1"), 1)
     whole.connection = _Connection()
     return whole
 

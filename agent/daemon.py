@@ -11,6 +11,7 @@ side wakes the loop before the buffer is full and for decisions that cannot wait
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -57,6 +58,9 @@ IDLE_S: Final = 0.1
 CHORES_S: Final = 1.0
 PROGRESS_S: Final = 0.2
 """How often connections are asked for progress whose bytes make no events."""
+GC_THRESHOLDS: Final = (50_000, 20, 20)
+"""Exchanges live for 0.1 s after their end and are in no cycles: looking for garbage among them every 700 allocations
+finds none, and takes 4 to 8 % of the time."""
 WATCHES_PER_SLOT: Final = 64
 
 _HEADER: Final = structs("events.h")["event_header"]
@@ -113,6 +117,9 @@ class Daemon:
                     flush=True,
                 )
                 notify_service_manager("READY=1")
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*GC_THRESHOLDS)
                 self._loop(side)
                 notify_service_manager("STOPPING=1")
                 side.detach()

@@ -73,5 +73,10 @@ class Ids:
         return made if made != _NO_SPAN else self.span_id()
 
     def trace_id(self) -> bytes:
-        """16 bytes, not all zero."""
+        """16 bytes, neither half all zero."""
+        at = self._at
+        made = self._pool[at : at + 16]
+        if len(made) == 16 and made[:8] != _NO_SPAN and made[8:] != _NO_SPAN:
+            self._at = at + 16
+            return made
         return self.span_id() + self.span_id()

@@ -81,7 +81,9 @@ class Correlator:
     def begun(self, exchange: Exchange, tid: int, join_key: Key) -> None:
         """A request's head passed, in this thread."""
         exchange.span_id = self._ids.span_id()
-        exchange.remote = extract(exchange.request.carrier)
+        carrier = exchange.request.carrier
+        if carrier is not None:
+            exchange.remote = extract(carrier)
         exchange.thread = tid
         exchange.join_key = join_key
         waiting = self._waiting
@@ -152,7 +154,11 @@ class Correlator:
     def _settle_one(self, exchange: Exchange) -> None:
         """Its parent, if any, has its trace."""
         remote, parent = exchange.remote, exchange.parent
-        if remote is not None:
+        if remote is None and parent is None:
+            exchange.trace_id = self._ids.trace_id()
+            if not exchange.rule:
+                exchange.rule = RULE_NONE
+        elif remote is not None:
             if (
                 parent is not None
                 and parent.trace_id == remote.trace_id

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agent.connections.endpoint import Endpoints
 from agent.connections.table import Connections, Kernel
 from agent.kernel.layout import enum, structs
-from agent.processes.sdk import is_otlp_request
 from agent.protocols import Role, load_all
 from agent.routes import Routes
 from agent.traces.build import Builder
@@ -249,11 +248,7 @@ class Pipeline:
         self._correlator.settle(exchange)
         parents = ledger.parents
         parents[exchange.rule] = parents.get(exchange.rule, 0) + 1
-        if (
-            exchange.role is _CLIENT
-            and exchange.request.method == "POST"
-            and _delivers_spans(exchange)
-        ):
+        if exchange.role is _CLIENT and exchange.protocol.delivers_spans(exchange):
             self._processes.exports_itself(exchange.connection.tgid)
         if not self._sampler(exchange.trace_id, remote_decision(exchange)):
             ledger.built += 1
@@ -276,10 +271,3 @@ class Pipeline:
             self._reported.add((protocol, kind))
             frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
             logger.error("a bug in the %s parser, please report it: %s\n%s", protocol, kind, frames)
-
-
-def _delivers_spans(exchange: Exchange) -> bool:
-    request = exchange.request
-    path = request.target[:256].decode("latin-1")
-    # The path alone has to do: the content type is not kept of any request.
-    return is_otlp_request(request.method, path, "application/x-protobuf")

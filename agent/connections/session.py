@@ -155,7 +155,8 @@ class Session:
             exchange.end_ns = self.responses.now_ns
             self._listener.ended(exchange)
             is_guessed = (
-                message.body_size is None or self.responses.turn_end >= self.responses.position
+                not self._protocol.is_end_sure(message)
+                or self.responses.turn_end >= self.responses.position
             )
             if is_guessed and self._protocol.pairing.pending:
                 # Where it ended is known only from the end of what passed: further responses may have been skipped.

@@ -1,7 +1,7 @@
 """Does a process trace itself with OpenTelemetry already?
 
 Two kinds of evidence: how the SDK was loaded (this module, from the process's facts), and OTLP that the process sends
-(`is_otlp_request`, asked by whoever sees the traffic). An exporter's variables alone are none: platforms set them for
+(`Protocol.delivers_spans`, asked by the pipeline). An exporter's variables alone are none: platforms set them for
 every process. An SDK that is switched off does not count.
 
 What this cannot find is an SDK that the program's own code starts, in a language without a linker: that shows only
@@ -46,10 +46,6 @@ _LOADS_MODULES: Final = re.compile(r"nginx|openresty|angie|apache2|httpd|php")
 _GO_SDK: Final = "go.opentelemetry.io/otel/sdk"
 _GO_EXPORTERS: Final = ("go.opentelemetry.io/otel/exporters/otlp/otlptrace",)
 
-_OTLP_PATH: Final = "/v1/traces"
-_OTLP_GRPC_PATH: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_OTLP_TYPES: Final = ("application/x-protobuf", "application/json")
-
 
 def evidence(
     facts: ProcessFacts,
@@ -66,17 +62,6 @@ def evidence(
         or _in_go(go)
         or (_in_mapped(facts, mapped()) if _may_map(facts) else None)
     )
-
-
-def is_otlp_request(method: str, path: str, content_type: str) -> bool:
-    """Whether a request delivers spans: who sends it exports OpenTelemetry itself. Headers as received."""
-    path = path.partition("?")[0]
-    media = content_type.partition(";")[0].strip().lower()
-    if method != "POST":
-        return False
-    if path == _OTLP_GRPC_PATH:
-        return media.startswith("application/grpc")
-    return path.endswith(_OTLP_PATH) and media in _OTLP_TYPES
 
 
 def _is_off(facts: ProcessFacts) -> bool:

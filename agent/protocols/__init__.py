@@ -103,7 +103,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def request(self, stream: Stream) -> Wire[object]:
-        """Read exactly one request."""
+        """Read exactly one request. It has `carrier`: trace context as it came, None without any."""
 
     @abstractmethod
     def response(self, stream: Stream) -> Wire[object]:
@@ -117,6 +117,18 @@ class Protocol(ABC):
     @abstractmethod
     def describe(exchange: Exchange) -> Description:
         """Name, attributes and error of a finished or failed exchange."""
+
+    @staticmethod
+    def is_end_sure(response: Any) -> bool:
+        """Whether the bytes told where a response that was read ended. Otherwise the end of its turn did."""
+        del response
+        return True
+
+    @staticmethod
+    def delivers_spans(exchange: Exchange) -> bool:
+        """Whether a client sends OpenTelemetry spans with it: such a process traces itself."""
+        del exchange
+        return False
 
 
 MAX_CLASSIFY = 64

@@ -46,7 +46,7 @@ from agent.protocols.http1_head import (
     parse_status_line,
 )
 from agent.protocols.http1_shortcut import Http1Shortcut
-from agent.protocols.http_semantics import describe
+from agent.protocols.http_semantics import delivers_spans, describe
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
@@ -140,6 +140,16 @@ class Http1(Protocol):
     def describe(exchange: Exchange) -> Description:
         """As HTTP's versions have it in common."""
         return describe(exchange)
+
+    @staticmethod
+    def is_end_sure(response: Response) -> bool:
+        """Sizes are known where framing is."""
+        return response.body_size is not None
+
+    @staticmethod
+    def delivers_spans(exchange: Exchange) -> bool:
+        """OTLP over HTTP."""
+        return delivers_spans(exchange.request)
 
     def _judge(self, head: Head) -> None:
         """Ask for longer captures where a head was cut."""

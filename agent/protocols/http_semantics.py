@@ -131,6 +131,12 @@ def describe(exchange: Exchange) -> Description:  # noqa: C901, PLR0912  # the h
     return Description(common.name, blocks, failure.value)
 
 
+def delivers_spans(request: Any) -> bool:
+    """Whether a request is OTLP over HTTP. The path alone has to do: the content type is not kept of any request."""
+    path: bytes = request.target.partition(b"?")[0]
+    return request.method == "POST" and path.endswith(b"/v1/traces")
+
+
 def _split(target: bytes, request: Any, scheme: str) -> _Target:
     """The forms of a target that do not begin with a slash."""
     before, has_scheme, rest = target.partition(b"://")

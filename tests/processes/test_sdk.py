@@ -6,7 +6,7 @@ import pytest
 
 from agent.binaries.go import GoBuild
 from agent.processes.proc import ProcessFacts
-from agent.processes.sdk import evidence, is_otlp_request
+from agent.processes.sdk import evidence
 
 PROFILER = "{918728dd-259f-4a6a-ac2b-b85e1b658318}"
 
@@ -116,24 +116,3 @@ def test_php_extension_must_be_switched_on() -> None:
     on = ProcessFacts(1, exe="/usr/sbin/php-fpm8.2", environ={"OTEL_PHP_AUTOLOAD_ENABLED": "true"})
     assert evidence(off, mapped=lambda: mapped) is None
     assert evidence(on, mapped=lambda: mapped) == "it has loaded PHP's opentelemetry extension"
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "content_type", "is_otlp"),
-    [
-        ("POST", "/v1/traces", "application/x-protobuf", True),
-        ("POST", "/otlp/v1/traces?key=1", "application/json; charset=utf-8", True),
-        (
-            "POST",
-            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            "application/grpc+proto",
-            True,
-        ),
-        ("GET", "/v1/traces", "application/json", False),
-        ("POST", "/v1/metrics", "application/x-protobuf", False),
-        ("POST", "/v1/traces", "text/html", False),
-        ("POST", "/v1/traces", "", False),
-    ],
-)
-def test_otlp_traffic(method: str, path: str, content_type: str, is_otlp: bool) -> None:
-    assert is_otlp_request(method, path, content_type) is is_otlp

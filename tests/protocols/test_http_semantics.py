@@ -10,7 +10,7 @@ import pytest
 from agent.protocols import Description, Role
 from agent.protocols.http1 import Http1
 from agent.protocols.http1_head import Framing, Request, Response
-from agent.protocols.http_semantics import MAX_USER_AGENT, describe
+from agent.protocols.http_semantics import MAX_USER_AGENT, delivers_spans, describe
 from agent.protocols.pairing import Exchange, Failure
 from agent.routes import Routes
 from agent.spans.span import Attributes
@@ -253,3 +253,17 @@ def test_blocks_are_shared():
     )
     for block in (0, 2, 3):
         assert first.attributes[block] is second.attributes[block]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("POST", b"/v1/traces", True),
+        ("POST", b"/otlp/v1/traces?key=1", True),
+        ("GET", b"/v1/traces", False),
+        ("POST", b"/v1/metrics", False),
+        ("POST", b"/x?next=/v1/traces", False),
+    ],
+)
+def test_otlp_is_known_by_its_path(method, target, expected):
+    assert delivers_spans(Request(method, target, "1.1")) is expected

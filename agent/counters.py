@@ -57,6 +57,8 @@ class Ledger:
     """opened, closed, filtered, muted_<cause>."""
     parents: Counter[str] = field(default_factory=Counter)
     """Spans by the rule that found their parent."""
+    limits: Counter[str] = field(default_factory=Counter)
+    """What met a bound of ours and lost no exchange by it: routes_full, …"""
 
     def is_balanced(self) -> bool:
         """Whether nothing is missing between the stages."""
@@ -101,5 +103,6 @@ class Ledger:
                 for name, delivery in self.exporters.items()
             },
             "connections": dict(self.connections),
+            "limits": dict(self.limits),
             "balanced": self.is_balanced(),
         }

@@ -44,6 +44,7 @@ from agent.traces.context import Ids
 from agent.traces.sampler import sampler
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.config import Config, Select
@@ -88,7 +89,7 @@ class Daemon:
         self._watches: Watches | None = None
         self._early: dict[int, Verdict] = {}
         """Decisions made before there was a kernel side to tell."""
-        self.discovery = discovery_of(config, export, self._decide)
+        self.discovery = discovery_of(config, export, self._decide, counts=self.ledger.limits)
         self._side: KernelSide | None = None
         self._pipeline = Pipeline(
             processes=self,
@@ -281,6 +282,7 @@ def discovery_of(
     config: Config,
     export: list[ExportSettings],
     decide: Callable[[int, Verdict], None],
+    counts: Counter[str] | None = None,
 ) -> Discovery:
     """The processes of this host, selected as configured."""
     proc = Proc()
@@ -299,7 +301,11 @@ def discovery_of(
         traces_instrumented=config.trace_instrumented,
     )
     return Discovery(
-        proc, selection=selection, inspector=Inspector(proc, identity=identity), decide=decide
+        proc,
+        selection=selection,
+        inspector=Inspector(proc, identity=identity),
+        decide=decide,
+        counts=counts,
     )
 
 

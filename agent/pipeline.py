@@ -225,7 +225,7 @@ class Pipeline:
             if routes is None:
                 if len(self._routes) >= MAX_SERVICES:
                     del self._routes[next(iter(self._routes))]
-                routes = self._routes[service] = Routes()
+                routes = self._routes[service] = Routes(counts=self.ledger.limits)
             party = self._parties[tgid] = Party(tgid, resource, routes, runtime)
         return party
 

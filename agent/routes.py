@@ -5,7 +5,7 @@ Nobody tells us a program's routes, so they are learnt from the paths that pass.
 literals, kept in a tree by position; where one position under the same prefix shows more than MAX_LITERALS of them,
 they were values after all, and collapse into `{id}`. File names collapse earlier, into `{file}`.
 
-Whatever comes, a service has at most `limit` templates: further paths get none and are counted in `overflow`. The
+Whatever comes, a service has at most `limit` templates: further paths get none and are counted in `counts`. The
 tree holds nothing but templates, so it is bounded too.
 
 The fast path: with every digit turned into `0`, paths of one route become few shapes, and a dict of them answers.
@@ -16,6 +16,7 @@ digits: `/v1/` and `/v2/` share a shape. Such an entry holds the slice of the pa
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,14 +88,14 @@ class _Ambiguous:
 class Routes:
     """The templates of one service."""
 
-    __slots__ = ("_numbered", "_root", "_shapes", "count", "limit", "overflow", "renames")
+    __slots__ = ("_numbered", "_root", "_shapes", "count", "counts", "limit", "renames")
 
-    def __init__(self, *, limit: int = MAX_TEMPLATES) -> None:
+    def __init__(self, *, limit: int = MAX_TEMPLATES, counts: Counter[str] | None = None) -> None:
         self.limit = limit
         self.count = 0
         """Templates learnt."""
-        self.overflow = 0
-        """Paths that got no template because there are too many, or because they are too deep."""
+        self.counts: Counter[str] = Counter() if counts is None else counts
+        """routes_full: paths that got no template because there are too many, or because they are too deep."""
         self.renames = 0
         """How often templates changed that had been given before."""
         self._root = _Node()
@@ -134,7 +135,7 @@ class Routes:
             return template
         segments = _segments(path)
         if len(segments) > MAX_DEPTH or (self.count >= self.limit and self.known(path) is None):
-            self.overflow += 1
+            self.counts["routes_full"] += 1
             return None
         node = self._root
         names: list[str] = []

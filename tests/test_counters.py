@@ -87,5 +87,6 @@ def test_printed_form():
         "spans": {"built": 12, "sampled_out": 5, "emitted": 7, "parents": {"peer": 12}},
         "exporters": {"console": {"emitted": 7, "exported": 6, "dropped": {"shutdown": 1}}},
         "connections": {"opened": 4, "closed": 4},
+        "limits": {},
         "balanced": True,
     }

@@ -222,6 +222,9 @@ def test_causes_are_those_that_are_documented() -> None:
     assert {cause for cause in documented["connections"] if not cause.startswith("muted_")} == (
         causes_in_sources(r'ledger\.connections\["(\w+)"\]')
     )
+    assert documented["limits"] == (
+        causes_in_sources(r'counts\["(\w+)"\] \+=') | causes_in_sources(r'limits\["(\w+)"\]')
+    )
     for key in ("exchanges.lost", "exchanges.filtered", "exporters.NAME.dropped"):
         words = {re.sub(r"_(?:STATUS|CODE)$", "_", cause) for cause in documented[key]}
         assert {word for word in words if f'"{word}' not in SOURCES} == set()

@@ -44,7 +44,7 @@ def test_template(path, template):
     routes = Routes()
     assert [routes.template(path) for _ in range(3)] == [template] * 3
     assert routes.known(path) == template
-    assert (routes.count, routes.overflow) == (1, 0)
+    assert (routes.count, routes.counts["routes_full"]) == (1, 0)
 
 
 def test_versions_that_share_a_shape_stay_apart():
@@ -125,14 +125,14 @@ def test_the_cap():
         assert routes.template(name) is not None
     assert [routes.template(b"/d"), routes.template(b"/d")] == [None, None]
     assert routes.template(b"/a") == "/a"
-    assert (routes.count, routes.overflow) == (3, 2)
+    assert (routes.count, routes.counts["routes_full"]) == (3, 2)
 
 
 def test_the_cap_does_not_forget_what_is_known_slowly():
     routes = Routes(limit=1)
     assert routes.template(b"/u/deadbee0") == "/u/{id}"
     assert routes.template(b"/u/deadbee1") == "/u/{id}"
-    assert routes.overflow == 0
+    assert routes.counts["routes_full"] == 0
 
 
 def test_deep_paths_have_no_template():
@@ -140,7 +140,7 @@ def test_deep_paths_have_no_template():
     assert routes.template(b"/a" * (MAX_DEPTH - 1)) is not None
     assert routes.template(b"/a" * MAX_DEPTH) is None
     assert routes.known(b"/a" * 100) is None
-    assert (routes.count, routes.overflow) == (1, 1)
+    assert (routes.count, routes.counts["routes_full"]) == (1, 1)
 
 
 def test_known_learns_nothing():

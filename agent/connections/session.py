@@ -97,6 +97,11 @@ class Session:
         return self._protocol.name
 
     @property
+    def dropped(self) -> int:
+        """Captured bytes that waited unread beyond the streams' bounds."""
+        return self.requests.dropped + self.responses.dropped
+
+    @property
     def is_idle(self) -> bool:
         """At a message boundary in both directions, with nothing under way."""
         requests, responses = self.requests, self.responses

@@ -337,6 +337,7 @@ class Connections:
                 stream.advance(positions[direction], last_ns[direction])
                 stream.close()
             self._read(connection, session, turn)
+            self._release(connection)
         why = Failure.CLOSED_LOCALLY
         if connection.is_ended_by_peer:
             why = Failure.CLOSED_BY_PEER
@@ -361,6 +362,7 @@ class Connections:
         """The agent stops: what is under way is told as far as it came."""
         for connection in list(self._live.values()):
             self._fail_pending(connection, time_ns, Failure.AGENT_EXIT)
+            self._release(connection)
         self._live.clear()
 
     # The general way.
@@ -530,7 +532,7 @@ class Connections:
             requests = connection.request_direction
             connection.expected[requests] = session.requests.position
             connection.expected[1 - requests] = session.responses.position
-            connection.session = None
+            self._release(connection)
 
     # What is over.
 
@@ -558,6 +560,14 @@ class Connections:
         counter[why] += 1
         exchange.end_ns = exchange.start_ns
         self._follower.ended(exchange)
+
+    def _release(self, connection: Connection) -> None:
+        """The general way is not needed any more."""
+        session = connection.session
+        if session is not None:
+            connection.session = None
+            if session.dropped:
+                self._ledger.limits["stream_bytes"] += session.dropped
 
     def _forget_pending(self, connection: Connection) -> None:
         connection.quick = None
@@ -593,7 +603,7 @@ class Connections:
             for exchange in pending:
                 self._abandon(exchange, ledger.lost, LOST_RECORDS)
         self._forget_pending(connection)
-        connection.session = None
+        self._release(connection)
         missed = _count_requests(connection, connection.turn + 1, turn)
         missed += session is not None and (session.is_within_head or session.is_uncounted)
         if fields is not None and fields[14] == requests:
@@ -626,7 +636,7 @@ class Connections:
             self._abandon(exchange, ledger.unparsed, why.value)
         _count(ledger, ledger.unparsed, why.value, int(session.is_uncounted))
         connection.trouble += why is not Trouble.GAP
-        connection.session = None
+        self._release(connection)
         self._forget_pending(connection)
         if is_request:
             self._skip(connection, turn + 1)
@@ -676,6 +686,7 @@ class Connections:
     def _mute(self, connection: Connection, why: str) -> None:
         """Nothing more is wanted of a connection."""
         self._forget_pending(connection)
+        self._release(connection)
         self._ledger.connections[f"muted_{why}"] += 1
         self._live.pop(connection.socket, None)
         self._kernel.mute(connection.socket)

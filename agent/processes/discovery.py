@@ -70,7 +70,7 @@ class Fork:
 class Discovery:
     """The table of processes. Times of events are those of the kernel's records, monotonic ns."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what differs between a live run and a test)
         self,
         proc: Proc,
         *,
@@ -79,10 +79,11 @@ class Discovery:
         decide: Callable[[int, Verdict], None],
         now: Callable[[], float] = time.monotonic,
         limits: Limits | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
         self.inspector: Final = inspector
-        self.counts: Final[Counter[str]] = Counter()
-        """evicted: forgotten alive for want of room; unseen: gone before anything was known of them."""
+        self.counts: Final[Counter[str]] = Counter() if counts is None else counts
+        """processes_evicted: forgotten alive for want of room; processes_unseen: gone before anything was known."""
         self._proc: Final = proc
         self._selection: Final = selection
         self._decide: Final = decide
@@ -226,7 +227,7 @@ class Discovery:
         elif ended := self._ended.get(pid):
             return ended
         else:
-            self.counts["unseen"] += 1
+            self.counts["processes_unseen"] += 1
             facts = ProcessFacts(pid, start_ticks=self._now_ns() // TICK_NS)
             process = self._new(facts, is_complete=False)
             process.decision = _UNSEEN
@@ -280,7 +281,7 @@ class Discovery:
             return
         for pid in list(self._live)[: self._limits.live // 16 + 1]:
             del self._live[pid]
-            self.counts["evicted"] += 1
+            self.counts["processes_evicted"] += 1
 
     def _judge(self, process: Process) -> None:
         """Decide on a process by all that is known now, and say so if that is news."""

@@ -272,7 +272,7 @@ def test_process_of_which_nothing_is_known(world: World) -> None:
     process = discovery.process(77)
     assert (process.service, process.is_traced) == ("unknown_service", True)
     assert discovery.process(77) is process
-    assert discovery.counts == {"unseen": 1}
+    assert discovery.counts == {"processes_unseen": 1}
     assert world.told == []
 
 
@@ -295,7 +295,7 @@ def test_table_is_bounded(world: World) -> None:
         discovery.process(pid)
         discovery.forked(pid, pid + 1000)
     assert len(discovery) <= 32
-    assert discovery.counts["evicted"] >= 268
+    assert discovery.counts["processes_evicted"] >= 268
     for pid in range(100, 400):
         world.tree.end(pid)
     discovery.executed(5000, b"curl", b"curl\0")
@@ -307,4 +307,4 @@ def test_lost_exits_make_room_for_the_living(world: World) -> None:
     for pid in range(100, 400):
         discovery.executed(pid, b"curl", b"curl\0")
     assert len(discovery) <= 32
-    assert discovery.counts["evicted"] == 0
+    assert discovery.counts["processes_evicted"] == 0

@@ -237,7 +237,7 @@ class Daemon:
             return
         self._watches.set(pid, verdict)
         if verdict is Verdict.EXCLUDE:
-            self._pipeline.connections.exclude(pid)
+            self._pipeline.exclude(pid)
 
     @contextlib.contextmanager
     def _loaded(self) -> Iterator[KernelSide]:

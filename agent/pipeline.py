@@ -14,6 +14,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from agent.connections.datagrams import Datagrams
 from agent.connections.endpoint import Endpoints
 from agent.connections.table import Connections, Kernel
 from agent.kernel.layout import enum, structs
@@ -118,21 +119,30 @@ class Pipeline:
         self._builder = Builder(unix_offset_ns)
         self._routes: dict[str, Routes] = {}
         self._parties: dict[int, Party] = {}
+        protocols = tuple(load_all().values())
         self.connections = Connections(
-            tuple(load_all().values()),
+            protocols,
             follower=self._correlator,
             kernel=kernel,
             ledger=ledger,
             identify=self.party,
         )
         self.connections.on_bug = self._report_bug
+        self.datagrams = Datagrams(
+            protocols,
+            follower=self._correlator,
+            kernel=kernel,
+            ledger=ledger,
+            identify=self.party,
+            finished=self.connections.finished,
+        )
         self._reported: set[tuple[str, str]] = set()
         self._take_other = {
             _KINDS[f"EVENT_{name.upper()}"]: (
                 _EVENTS[f"{name}_event"],
                 getattr(self, f"_take_{name}"),
             )
-            for name in ("listen", "fork", "exec", "exit")
+            for name in ("listen", "fork", "exec", "exit", "datagram")
         }
         self._take_socket = {
             _KINDS[f"EVENT_{name.upper()}"]: (
@@ -142,6 +152,12 @@ class Pipeline:
             )
             for name in ("open", "end", "close", "progress")
         }
+        ended = _EVENTS["datagram_end_event"]
+        self._take_socket[_KINDS["EVENT_DATAGRAM_END"]] = (
+            ended.packer.unpack_from,
+            ended.size,
+            self.datagrams.end,
+        )
         self._take_other[KIND_PROCESS] = (_EVENTS["event_header"], self._take_process)
         self._unknown = (_EVENTS["event_header"], self._take_unknown)
 
@@ -180,6 +196,13 @@ class Pipeline:
         """Take records that are not in a ring."""
         for record in records:
             self.take(memoryview(record + _PADDING), 0, len(record))
+
+    def _take_datagram(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        direction, size, captured = fields[11:14]
+        if captured > len(payload) or captured > size or direction > 1:
+            self.ledger.records_ignored["malformed"] += 1
+            return
+        self.datagrams.take(fields, bytes(payload[:captured]))
 
     def _take_listen(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
@@ -229,11 +252,17 @@ class Pipeline:
             party = self._parties[tgid] = Party(tgid, resource, routes, runtime)
         return party
 
+    def exclude(self, tgid: int) -> None:
+        """A process is not traced any more."""
+        self.connections.exclude(tgid)
+        self.datagrams.exclude(tgid)
+
     # Exchanges.
 
     def settle(self, *, everything: bool = False) -> None:
         """Make spans of the exchanges that ended long enough ago."""
         finished = self.connections.finished
+        self.datagrams.expire(self.now_ns)
         until = self.now_ns - SETTLE_NS
         while finished and (everything or finished[0].end_ns <= until):
             self._finish(finished.popleft())
@@ -241,6 +270,7 @@ class Pipeline:
     def finish(self, time_ns: int) -> None:
         """The end: tell what is under way, settle all."""
         self.connections.finish(max(time_ns, self.now_ns))
+        self.datagrams.finish(max(time_ns, self.now_ns))
         self.settle(everything=True)
 
     def _finish(self, exchange: Exchange) -> None:

@@ -21,7 +21,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final, TypeVar
 
 from agent.errors import Gap, ProtocolError
@@ -37,8 +37,8 @@ direction whose turn to be read has not come, as with pipelined requests."""
 MAX_PIECES: Final = 1024
 """Pieces between holes, and times, that are remembered: a bound on what many tiny pieces can cost (about 150 KB)."""
 
-RESYNC_WINDOW: Final = 8 * 1024
-"""Captured bytes kept while no message start is found: more than the longest start line that anyone sends."""
+JOINED_PIECE: Final = 8 * 1024
+"""Pieces beyond a hole are joined up to this size."""
 
 
 class EndOfStream(ProtocolError):  # noqa: N818  # named like Gap, for what happened
@@ -155,32 +155,6 @@ class Stream:
         self.begun_at = self.position
         self.begun_ns = times[0][2]
 
-    def recover(self, find_start: Callable[[bytes], int | None]) -> bool:
-        """After a loss: go to the first message start that `find_start` sees in captured bytes.
-
-        What cannot hold one any more is given up; so is the start of the message whose reading failed. False: none so
-        far, call again when more has passed.
-        """
-        if self._buffer and self.begun_at == self.position:
-            self._consume(self.position + 1)
-        while self.position < self.end:
-            # A message does not begin in one turn and end in another: what is left of a turn does not hide the next.
-            is_over = self.turn_end > self.position
-            limit = self.turn_end - self.position if is_over else MAX_BUFFERED
-            head = self.peek(limit)
-            start = find_start(head)
-            if start is not None:
-                self._consume(self.position + start)
-                return True
-            contiguous = self.position + len(head)
-            if contiguous == self.end and not is_over:
-                if len(head) > RESYNC_WINDOW:
-                    self._consume(contiguous - RESYNC_WINDOW // 2)
-                break
-            following = self._ahead[0][0] if self._ahead else self.end
-            self._consume(min(following, self.turn_end) if is_over else following)
-        return False
-
     # Readers: to be used with `yield from`.
 
     def wait(self) -> Read[None]:
@@ -293,7 +267,7 @@ class Stream:
         ahead = self._ahead
         if ahead and ahead[-1][0] + len(ahead[-1][1]) == position:
             # Joined pieces stay short enough that joining them one by one does not get slow.
-            if len(ahead[-1][1]) < RESYNC_WINDOW:
+            if len(ahead[-1][1]) < JOINED_PIECE:
                 start, before = ahead.pop()
                 position, data = start, before + data
                 self._captured -= len(before)

@@ -103,6 +103,34 @@ class Host:
         """A connection that is older than the agent."""
         return Socket(self, process, thread, UNKNOWN, ("10.0.0.1", port), peer, **more).open()
 
+    def datagram(
+        self, data, *, direction, process=20, thread=20, socket=900, local=("10.0.0.9", 40000),
+        remote=("10.0.0.53", 53), size=None,
+    ) -> Host:  # fmt: skip
+        """A datagram that a call moved; of more than 512 bytes the rest is not captured."""
+        captured = data[:512]
+        self.write(
+            "datagram",
+            process=process,
+            thread=thread,
+            payload=captured,
+            socket=socket,
+            local_address=packed(local[0]),
+            local_port=local[1],
+            remote_address=packed(remote[0]),
+            remote_port=remote[1],
+            family=AF_INET,
+            direction=direction,
+            size=len(data) if size is None else size,
+            captured=len(captured),
+        )
+        return self
+
+    def datagrams_end(self, *, socket=900, process=20) -> Host:
+        """The socket is gone."""
+        self.write("datagram_end", process=process, thread=process, socket=socket)
+        return self
+
     def exit(self, process: int) -> Host:
         """The process ends; its sockets are closed after that."""
         self.write("exit", process=process, thread=process)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import Gap, ProtocolError
-from agent.stream import MAX_BUFFERED, MAX_PIECES, RESYNC_WINDOW, EndOfStream, Read, Stream
+from agent.stream import MAX_BUFFERED, MAX_PIECES, EndOfStream, Read, Stream
 
 
 def step(reader: Read):
@@ -279,49 +279,6 @@ class TestSkipTurn:
             stream.feed(stream.end, data, size, 2)
             outcome = step(reader)
         assert outcome == (None if is_end else "more")
-
-
-def find_bang(head: bytes) -> int | None:
-    at = head.find(b"!")
-    return None if at < 0 else at
-
-
-class TestRecover:
-    def test_in_what_was_captured(self):
-        stream = stream_of((b"junk!a", 6))
-        assert (stream.recover(find_bang), stream.position) == (True, 4)
-
-    def test_beyond_holes(self):
-        stream = stream_of((b"junk", 9), (b"more", 8), (b"x!", 2))
-        assert (stream.recover(find_bang), stream.position) == (True, 18)
-
-    def test_later(self):
-        stream = stream_of((b"ju", 2))
-        assert not stream.recover(find_bang)
-        stream.advance(10, 2)
-        assert not stream.recover(find_bang)
-        assert stream.position == 10
-        stream.feed(10, b"!", 1, 3)
-        assert stream.recover(find_bang)
-
-    def test_not_to_the_message_that_failed(self):
-        stream = stream_of((b"!a!b", 4))
-        stream.begin()
-        assert (stream.recover(find_bang), stream.position) == (True, 2)
-
-    def test_a_turn_that_is_over_hides_nothing(self):
-        stream = stream_of((b"ab", 5), (b"cd", 2))
-        stream.end_turn(7, 2)
-        stream.feed(7, b"ef", 2, 3)
-        assert not stream.recover(lambda head: 0 if head.startswith(b"x") else None)
-        assert (stream.position, stream.peek()) == (7, b"ef")
-
-    def test_what_is_kept_has_a_bound(self):
-        stream = Stream()
-        for _ in range(100):
-            stream.feed(stream.end, b"x" * 1000, 1000, 1)
-            assert not stream.recover(find_bang)
-            assert len(stream.peek()) <= RESYNC_WINDOW
 
 
 class TestBounds:

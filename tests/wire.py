@@ -99,7 +99,6 @@ class Reading:
         """Where each message ended."""
         self._kind = kind
         self._reader: Wire[Any] | None = None
-        self._is_lost = False
         self._pairing: Any = getattr(protocol, "pairing", None)
         for request in answering:
             self.expect(request)
@@ -123,20 +122,8 @@ class Reading:
         self.stream.end_turn(self.stream.end, 1)
         self.step()
 
-    def recover(self) -> None:
-        """What a connection does after an error: give up what was under way, look for the next message."""
-        self.error = None
-        self.open = None
-        self._reader = None
-        self._is_lost = True
-        self._answered()
-        self.step()
-
     def step(self) -> None:
         """Read what can be read."""
-        if self._is_lost and not self.stream.recover(self.protocol.resync):
-            return
-        self._is_lost = False
         while self.error is None and not self._is_waiting():
             pass
 

@@ -49,6 +49,8 @@ class Connection:
 
     role = Role.UNKNOWN
     is_tls = False
+    transport = "tcp"
+    """`udp` for one query by datagram; of Unix sockets the family tells."""
     family = 0
     local_address = b""
     """16 bytes, IPv4 mapped."""

@@ -13,7 +13,7 @@ import enum
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -61,6 +61,16 @@ class Description:
     status_message: str = ""
 
 
+@dataclass(slots=True)
+class Datagram:
+    """A message that is whole in one datagram."""
+
+    is_answer: bool
+    key: Hashable
+    """What a query and its answer have in common."""
+    message: Any
+
+
 class Shortcut:
     """The hot path of a protocol: messages of a common shape, each whole in one piece.
 
@@ -87,6 +97,8 @@ class Protocol(ABC):
 
     name: ClassVar[str]
     shortcut: ClassVar[type[Shortcut]] = Shortcut
+    reads_datagrams: ClassVar[bool] = False
+    """`datagram` may answer."""
 
     def __init__(self) -> None:
         self.pairing = InOrder()
@@ -109,9 +121,11 @@ class Protocol(ABC):
     def response(self, stream: Stream) -> Wire[object]:
         """Read exactly one response: the one to the oldest request that has none yet."""
 
-    @abstractmethod
-    def resync(self, head: bytes) -> int | None:
-        """Where in `head`, bytes after a loss, a message of either kind starts; None if nowhere."""
+    @classmethod
+    def datagram(cls, data: bytes) -> Datagram | None:
+        """The message that a datagram, or its captured beginning, is; None if it is none of this protocol."""
+        del data
+        return None
 
     @staticmethod
     @abstractmethod

@@ -131,11 +131,6 @@ class Http1(Protocol):
         response.size = stream.position - stream.begun_at
         return response
 
-    def resync(self, head: bytes) -> int | None:
-        """The first line that is entirely a request line or a status line."""
-        found = START_LINE.search(head)
-        return found.start() if found else None
-
     @staticmethod
     def describe(exchange: Exchange) -> Description:
         """As HTTP's versions have it in common."""

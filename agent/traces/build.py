@@ -94,7 +94,7 @@ def describe_network(connection: Any) -> tuple[Attributes, ...]:
     """What all spans of a connection say of it (semantic conventions, network attributes)."""
     if connection.family == AF_UNIX:
         return _UNIX
-    peer = _peer(connection.remote_address, connection.is_server)
+    peer = _peer(connection.remote_address, connection.transport, connection.is_server)
     return peer, Attributes(((semconv.NETWORK_PEER_PORT, connection.remote_port),))
 
 
@@ -102,10 +102,10 @@ _UNIX = (Attributes(((semconv.NETWORK_TRANSPORT, "unix"),)),)
 
 
 @lru_cache(4096)
-def _peer(packed: bytes, is_server: bool) -> Attributes:  # noqa: FBT001  # a part of the key
+def _peer(packed: bytes, transport: str, is_server: bool) -> Attributes:  # noqa: FBT001  # a part of the key
     peer, kind = _address(packed)
     items: list[tuple[str, Value]] = [
-        (semconv.NETWORK_TRANSPORT, "tcp"),
+        (semconv.NETWORK_TRANSPORT, transport),
         (semconv.NETWORK_TYPE, kind),
         (semconv.NETWORK_PEER_ADDRESS, peer),
     ]

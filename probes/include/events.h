@@ -20,6 +20,8 @@ enum event_kind {
 	EVENT_EXEC = 7,
 	EVENT_EXIT = 8,
 	EVENT_PROGRESS = 9, /* written by user space only, from the socket's kernel state */
+	EVENT_DATAGRAM = 10,
+	EVENT_DATAGRAM_END = 11,
 };
 
 enum direction {
@@ -103,6 +105,27 @@ struct progress_event {
 	u64 tail; /* the last 8 bytes that passed in the direction of the turn, the newest highest */
 	u32 turn;
 	u32 direction; /* enum direction: that of the turn */
+};
+
+/* A datagram that one call moved. */
+struct datagram_event {
+	struct event_header header;
+	u64 socket;
+	u8 local_address[16]; /* IPv6, or IPv4 mapped; zero where the socket is bound to none */
+	u8 remote_address[16];
+	u16 local_port; /* host order */
+	u16 remote_port;
+	u32 family; /* AF_INET 2, AF_INET6 10 */
+	u32 direction; /* enum direction */
+	u32 size; /* bytes of the datagram */
+	u32 captured; /* bytes that follow */
+	u32 _pad;
+};
+
+/* A socket that moved datagrams is gone. */
+struct datagram_end_event {
+	struct event_header header;
+	u64 socket;
 };
 
 /* A process began to listen on a port. */

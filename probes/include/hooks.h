@@ -28,6 +28,7 @@
 #define VARIANT_MARK   0x7a000001
 #define VARIANT_UNIX   1
 #define VARIANT_EGRESS 2
+#define VARIANT_IPV6   4
 
 static __always_inline u64 variant(void)
 {

@@ -72,6 +72,7 @@ enum counter {
 	COUNT_LOST_RING_FULL_END,
 	COUNT_LOST_RING_FULL_CLOSE,
 	COUNT_LOST_RING_FULL_PROCESS,
+	COUNT_LOST_RING_FULL_DATAGRAM,
 	COUNT_LOST_SOCKETS_FULL, /* calls on sockets that found no room in `sockets` */
 	COUNT_UNREADABLE_BYTES, /* payloads that could not be read from user memory */
 	COUNT_SEGMENTS_BEYOND, /* calls with more segments than are followed */

@@ -563,26 +563,6 @@ class TestClassify:
         assert Http1.classify(head) is verdict
 
 
-class TestResync:
-    @pytest.mark.parametrize(
-        ("head", "start"),
-        [
-            (b"", None),
-            (b"GET / HTTP/1.1\r\n", 0),
-            (b"rest of a body\r\n\r\nGET / HTTP/1.1\r\n", 18),
-            (b"x\nHTTP/1.1 200 OK\r\n", 2),
-            (b"x\nHTTP/1.1 200\n", 2),
-            (b"see GET / HTTP/1.1\r\n", None),
-            (b"\nGET / HTTP/1.1", None),
-            (b"\nGET no HTTP/1.1\r\n", None),
-            (b"\nHTTP/1.1 600 OK\r\n", None),
-            (b"\nPOST /a HTTP/1.1 x\r\n\nPUT /b HTTP/1.1\n", 22),
-        ],
-    )
-    def test_start(self, head, start):
-        assert Http1().resync(head) == start
-
-
 class TestMessageTimes:
     def test_of_its_beginning_and_end(self):
         reading = Reading(Http1(), "request")

@@ -35,9 +35,6 @@ class Plain(Protocol):
         del stream
         yield None
 
-    def resync(self, head):
-        del head
-
     @staticmethod
     def describe(exchange):
         del exchange

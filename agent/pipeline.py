@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import struct
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -41,6 +42,8 @@ be recorded in either order; on a loaded virtual machine a processor can be away
 KIND_PROCESS: Final = 1000
 """Only in recordings: who a process is, as JSON."""
 MAX_PARTIES: Final = 16384
+LATELY_NS: Final = 1_000_000_000
+"""How long a process is not asked for again while it opens connections: asking takes longer than the rest."""
 MAX_SERVICES: Final = 1024
 """Services whose routes are kept. Names come from the traced processes; beyond, the first learnt one starts anew."""
 
@@ -52,6 +55,8 @@ _OPEN: Final = _KINDS["EVENT_OPEN"]
 _unpack_data = _EVENTS["data_event"].packer.unpack_from
 _DATA_SIZE: Final = _EVENTS["data_event"].size
 _HEADER_SIZE: Final = _EVENTS["event_header"].size
+_KIND_AT: Final = struct.calcsize("<QII")
+"""Where `kind` is in the header."""
 _PADDING: Final = bytes(_DATA_SIZE)
 
 
@@ -119,6 +124,8 @@ class Pipeline:
         self._builder = Builder(unix_offset_ns)
         self._routes: dict[str, Routes] = {}
         self._parties: dict[int, Party] = {}
+        self._lately: dict[int, tuple[int, Party]] = {}
+        """Those asked for lately, and until when that may be taken for granted."""
         protocols = tuple(load_all().values())
         self.connections = Connections(
             protocols,
@@ -165,8 +172,14 @@ class Pipeline:
 
     def take(self, data: memoryview, at: int, end: int) -> None:
         """One record: data[at:end]. At least 88 bytes behind `at` may be looked at, whatever the record's length."""
-        fields = _unpack_data(data, at)
         self.ledger.records_read += 1
+        # The lowest byte of the kind tells enough for the first step; all of it is compared below.
+        known = self._take_socket.get(data[at + _KIND_AT])
+        if known is None:
+            fields = _unpack_data(data, at)
+        else:
+            unpack, size, method = known
+            fields = unpack(data, at)
         time_ns, kind = fields[0], fields[3]
         if time_ns > self.now_ns:
             self.now_ns = time_ns
@@ -178,19 +191,17 @@ class Pipeline:
             else:
                 self.ledger.records_ignored["malformed"] += 1
             return
-        known = self._take_socket.get(kind)
-        if known is not None:
-            unpack, size, method = known
+        if known is not None and kind in self._take_socket:
             if end - at < size:
                 self.ledger.records_ignored["malformed"] += 1
-                return
-            method(unpack(data, at))
+            else:
+                method(fields)
             return
-        struct, other = self._take_other.get(kind, self._unknown)
-        if end - at < struct.size:
+        layout, other = self._take_other.get(kind, self._unknown)
+        if end - at < layout.size:
             self.ledger.records_ignored["malformed"] += 1
             return
-        other(struct.packer.unpack_from(data, at), data[at + struct.size : end])
+        other(layout.packer.unpack_from(data, at), data[at + layout.size : end])
 
     def replay(self, records: Iterable[bytes]) -> None:
         """Take records that are not in a ring."""
@@ -215,14 +226,17 @@ class Pipeline:
     def _take_exec(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         time_ns, tgid, _, _, _, comm, _, captured = fields
         comm = comm.partition(b"\0")[0]
+        self._lately.pop(tgid, None)
         self._processes.executed(tgid, comm, bytes(payload[:captured]), time_ns)
 
     def _take_exit(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
+        self._lately.pop(fields[1], None)
         self.connections.exited(fields[1], fields[0])
         self._processes.exited(fields[1])
 
     def _take_process(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        self._lately.pop(fields[1], None)
         try:
             self._processes.recorded(fields[1], json.loads(bytes(payload)))
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -235,6 +249,9 @@ class Pipeline:
 
     def party(self, tgid: int) -> Party | None:
         """The traced process with that number; None if it is not traced."""
+        lately = self._lately.get(tgid)
+        if lately is not None and self.now_ns < lately[0]:
+            return lately[1]
         found = self._processes.identify(tgid)
         if found is None:
             return None
@@ -243,6 +260,7 @@ class Pipeline:
         if party is None or party.resource is not resource:
             if len(self._parties) >= MAX_PARTIES:
                 self._parties.clear()
+                self._lately.clear()
             service = str(resource.get("service.name"))
             routes = self._routes.get(service)
             if routes is None:
@@ -250,10 +268,12 @@ class Pipeline:
                     del self._routes[next(iter(self._routes))]
                 routes = self._routes[service] = Routes(counts=self.ledger.limits)
             party = self._parties[tgid] = Party(tgid, resource, routes, runtime)
+        self._lately[tgid] = (self.now_ns + LATELY_NS, party)
         return party
 
     def exclude(self, tgid: int) -> None:
         """A process is not traced any more."""
+        self._lately.pop(tgid, None)
         self.connections.exclude(tgid)
         self.datagrams.exclude(tgid)
 

@@ -68,7 +68,7 @@ class Connection:
     protocol: Protocol | None = None
     """Its parser, once one is needed."""
     endpoint: Any = None
-    """What is known of its protocol; set with `speaks`."""
+    """What is known of its protocol; before `speaks` is set, of what the last connection of its kind spoke."""
     heads: list[bytes] | None = None
     """By direction: the first bytes, until a protocol claims them."""
     kept: Any = ()

@@ -72,21 +72,24 @@ class Endpoint:
         return known
 
 
+def place(role: int, port: int) -> int:
+    """A kind of connection: who the process is, and the server's port, as one number."""
+    return role << 16 | port
+
+
 class Endpoints:
     """Those of one process."""
 
     def __init__(self) -> None:
-        self._by_place: dict[tuple[Role, int], Endpoint] = {}
-
-    def find(self, role: Role, port: int) -> Endpoint | None:
-        """What the last connection of this kind spoke, as `role` and to or from the server's `port`."""
-        return self._by_place.get((role, port))
+        self.by_place: dict[int, Endpoint] = {}
+        """What the last connection spoke, by `place`."""
 
     def learn(self, role: Role, port: int, protocol: type[Protocol]) -> Endpoint:
         """A connection of this kind speaks `protocol`."""
-        found = self._by_place.get((role, port))
+        key = place(role, port)
+        found = self.by_place.get(key)
         if found is None or found.protocol is not protocol:
-            if len(self._by_place) >= MAX_ENDPOINTS:
-                self._by_place.clear()
-            found = self._by_place[role, port] = Endpoint(protocol)
+            if len(self.by_place) >= MAX_ENDPOINTS:
+                self.by_place.clear()
+            found = self.by_place[key] = Endpoint(protocol)
         return found

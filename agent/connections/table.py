@@ -21,6 +21,7 @@ from collections import Counter, deque
 from typing import Any, Final
 
 from agent.connections.connection import EGRESS, INGRESS, Connection, classify, failure_of
+from agent.connections.endpoint import place
 from agent.connections.session import Session, Trouble
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
@@ -52,6 +53,8 @@ AF_UNIX: Final = 1
 # A member of an enum takes 40 ns to get at through its class.
 _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
+_AS_SERVER: Final = place(_SERVER, 0)
+_AS_CLIENT: Final = place(_CLIENT, 0)
 
 
 class Follower(typing.Protocol):
@@ -147,8 +150,10 @@ class Connections:
         self._ledger.connections["opened"] += 1
         if role == _SERVER:
             _settle_role(connection, _SERVER, INGRESS)
+            connection.endpoint = process.endpoints.by_place.get(_AS_SERVER | local_port)
         elif role == _CLIENT:
             _settle_role(connection, _CLIENT, EGRESS)
+            connection.endpoint = process.endpoints.by_place.get(_AS_CLIENT | remote_port)
             self._follower.opened(connection, tid)
 
     def data(self, fields: tuple[Any, ...], payload: bytes) -> None:
@@ -733,7 +738,7 @@ def _is_expected(connection: Connection, fields: tuple[Any, ...], payload: bytes
         or fields[10] != fields[11]
     ):
         return False
-    endpoint = connection.process.endpoints.find(connection.role, connection.server_port)
+    endpoint = connection.endpoint
     if endpoint is None:
         return False
     known = endpoint.known.get(len(payload))
@@ -741,7 +746,6 @@ def _is_expected(connection: Connection, fields: tuple[Any, ...], payload: bytes
     if not is_known and endpoint.protocol.classify(payload[:MAX_CLASSIFY]) is not Verdict.REQUEST:
         return False
     connection.speaks = endpoint.protocol
-    connection.endpoint = endpoint
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.connections import endpoint
-from agent.connections.endpoint import Endpoint, Endpoints
+from agent.connections.endpoint import Endpoint, Endpoints, place
 from agent.protocols import Role
 from agent.protocols.http1 import Http1
 from tests.scenario import Host, play, request, response
@@ -55,12 +55,12 @@ class TestEndpoint:
 class TestEndpoints:
     def test_one_for_each_role_and_port(self):
         places = Endpoints()
-        assert places.find(Role.SERVER, 80) is None
+        assert places.by_place.get(place(Role.SERVER, 80)) is None
         server = places.learn(Role.SERVER, 80, Http1)
-        assert places.find(Role.SERVER, 80) is server
+        assert places.by_place.get(place(Role.SERVER, 80)) is server
         assert places.learn(Role.SERVER, 80, Http1) is server
-        assert places.find(Role.CLIENT, 80) is None
-        assert places.find(Role.SERVER, 81) is None
+        assert places.by_place.get(place(Role.CLIENT, 80)) is None
+        assert places.by_place.get(place(Role.SERVER, 81)) is None
 
     def test_another_protocol_starts_anew(self):
         class Other(Http1):
@@ -69,7 +69,7 @@ class TestEndpoints:
         places = Endpoints()
         places.learn(Role.SERVER, 80, Http1)
         assert places.learn(Role.SERVER, 80, Other).protocol is Other
-        found = places.find(Role.SERVER, 80)
+        found = places.by_place.get(place(Role.SERVER, 80))
         assert found is not None
         assert found.protocol is Other
 
@@ -78,7 +78,7 @@ class TestEndpoints:
         places = Endpoints()
         for port in range(3):
             places.learn(Role.SERVER, port, Http1)
-        assert [places.find(Role.SERVER, port) is not None for port in range(3)] == [
+        assert [place(Role.SERVER, port) in places.by_place for port in range(3)] == [
             False,
             False,
             True,

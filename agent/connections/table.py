@@ -379,7 +379,7 @@ class Connections:
         if connection.heads is None:
             connection.heads, connection.kept = [b"", b""], []
         expected, before = connection.expected, connection.head_turn
-        is_next = position == expected[direction]
+        is_next = position == expected[direction] and other_position == expected[1 - direction]
         expected[direction], expected[1 - direction] = position + size, other_position
         connection.head_turn = turn
         if turn == before + 1 and is_next:

@@ -153,3 +153,17 @@ def test_any_losses_leave_no_wrong_pair_and_no_exchange_uncounted(talk: Talk) ->
 def test_losses_among_pipelined_requests_leave_no_wrong_pair(talk: Talk) -> None:
     run = play(talk.host)
     assert_nothing_is_wrong(talk, run)
+
+
+def test_the_end_of_a_first_head_is_lost_in_both_directions() -> None:
+    host = Host()
+    socket = host.accept()
+    asked, answered = request("/n0000n"), response(210, b"")
+    socket.asks(asked[:1]).asks(asked[1:], is_lost=True)
+    socket.answers(answered[:1]).answers(answered[1:], is_lost=True)
+    socket.asks(request("/n0001n")).answers(response(211, b"n"))
+    socket.asks(request("/n0002n")).answers(response(212, b"nn")).close()
+    run = play(host)
+    assert run.outside.muted == []
+    assert run.ledger.captured == 3
+    assert run.spans[-1].attribute("url.path") == "/n0002n"

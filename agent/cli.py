@@ -36,6 +36,7 @@ from agent.export.settings import settings_from
 from agent.kernel.recording import DEFAULT_MAX_BYTES, Recorder
 from agent.processes.listing import rows
 from agent.replay import replay
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
 
 KERNEL_EXIT: Final = 1
@@ -140,6 +141,7 @@ def run(**flags: Any) -> None:
     config = _config(flags)
     export = settings_from(os.environ, config.export)
     sampler(config.sampler, config.sampler_arg)
+    propagators(config.propagators)
     require_root()
     daemon = Daemon(config, export)
     _run(daemon.run, daemon.ledger)

@@ -83,12 +83,20 @@ def test_wrong_setting(arguments, told):
     assert done.stdout == ""
 
 
-def test_wrong_variable():
-    done = zerospan("run", ZEROSPAN_RING_KB="many")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "zerospan: setting ring_kb: Expected `int`, got `str`\n",
-    )
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ZEROSPAN_RING_KB", "many", "setting ring_kb: Expected `int`, got `str`"),
+        (
+            "OTEL_PROPAGATORS",
+            "tracecontext,ottrace",
+            "OTEL_PROPAGATORS: 'ottrace' is none of tracecontext, b3, b3multi, jaeger, datadog, xray, baggage, none",
+        ),
+    ],
+)
+def test_wrong_variable(variable, value, told):
+    done = zerospan("run", **{variable: value})
+    assert (done.returncode, done.stderr) == (2, f"zerospan: {told}\n")
 
 
 @pytest.mark.parametrize("command", ["run", "record"])

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 import click
 
@@ -29,14 +29,21 @@ from agent.daemon import (
     print_ledger,
     require_root,
 )
-from agent.errors import AgentError, ConfigError, RecordingError
+from agent.errors import AgentError, ConfigError, RecordingError, SpanFileError
+from agent.explain import Search, explain
 from agent.export.batch import Exports
 from agent.export.endpoint import open_exporters
+from agent.export.otlp_json import encode_line
+from agent.export.otlp_read import read_line, read_spans
 from agent.export.settings import settings_from
-from agent.kernel.recording import DEFAULT_MAX_BYTES, Recorder
+from agent.kernel.recording import DEFAULT_MAX_BYTES, START, Recorder
 from agent.processes.listing import rows
 from agent.replay import replay
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
+
+if TYPE_CHECKING:
+    from agent.spans.span import Span
 
 KERNEL_EXIT: Final = 1
 CONFIG_EXIT: Final = 2
@@ -57,7 +64,7 @@ def main() -> NoReturn:
         sys.exit(130)
     except RecordingError as error:
         _fail(error, RECORDING_EXIT)
-    except ConfigError as error:
+    except (ConfigError, SpanFileError) as error:
         _fail(error, CONFIG_EXIT)
     except AgentError as error:
         _fail(error, KERNEL_EXIT)
@@ -140,6 +147,7 @@ def run(**flags: Any) -> None:
     config = _config(flags)
     export = settings_from(os.environ, config.export)
     sampler(config.sampler, config.sampler_arg)
+    propagators(config.propagators)
     require_root()
     daemon = Daemon(config, export)
     _run(daemon.run, daemon.ledger)
@@ -182,6 +190,60 @@ def replay_command(file: Path, export: tuple[str, ...], seed: int) -> None:
             exports.close(60.0)
 
     _run(work, ledger)
+
+
+@commands.command(name="explain")
+@click.argument("trace_id")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the ids, if FILE is a recording.")  # fmt: skip
+def explain_command(trace_id: str, file: Path | None, seed: int) -> None:
+    """Say of each span of a trace why its parent is its parent, and of each root why it has none.
+
+    TRACE_ID may be cut to its first digits, 4 at least. FILE holds spans as `--export file:PATH` writes them, or is a
+    recording; without it, spans are read from standard input.
+    """
+    search = Search(trace_id)
+    name = str(file or "standard input")
+    trouble = None
+    if file is None:
+        _search_spans(search, sys.stdin.buffer, name)
+    else:
+        try:
+            with file.open("rb") as opened:
+                is_recording = opened.peek(len(START)).startswith(START)
+                if not is_recording:
+                    _search_spans(search, opened, name)
+        except OSError as error:
+            raise SpanFileError(f"cannot read {name}: {error.strerror}") from error
+        if is_recording:
+            trouble = _search_recording(search, file, seed)
+    for line in explain(search.trace(name), left_out=search.left_out):
+        click.echo(line)
+    if trouble is not None:
+        raise trouble
+
+
+def _search_spans(search: Search, file: BinaryIO, name: str) -> None:
+    for span in read_spans(file, name):
+        if search.wants(span.trace_id):
+            search.add(span)
+
+
+def _search_recording(search: Search, file: Path, seed: int) -> RecordingError | None:
+    """Replay a recording into the search. Of one that was cut, what it holds is searched, too."""
+
+    def take(span: Span) -> None:
+        if search.wants(span.trace_id.hex()):
+            for read in read_line(encode_line([span])):
+                search.add(read)
+
+    try:
+        replay(file, emit=take, ledger=Ledger(), seed=seed)
+    except RecordingError as error:
+        if not search.has_found:
+            raise
+        return error
+    return None
 
 
 @commands.command(name="check")

@@ -23,6 +23,7 @@ ENVIRONMENT: Final = {
     "OTEL_TRACES_SAMPLER": "sampler",
     "OTEL_TRACES_SAMPLER_ARG": "sampler_arg",
     "OTEL_RESOURCE_ATTRIBUTES": "resource_attributes",
+    "OTEL_PROPAGATORS": "propagators",
     "ZEROSPAN_LOG_LEVEL": "log_level",
     "ZEROSPAN_RING_KB": "ring_kb",
 }
@@ -60,6 +61,9 @@ class Config:
     sampler_arg: str = ""
     resource_attributes: str = ""
     """Attributes for all resources, as OTEL_RESOURCE_ATTRIBUTES writes them."""
+    propagators: str = "tracecontext,b3,jaeger,datadog,xray"
+    """Formats of trace context to read, first come first served. OpenTelemetry's own default is tracecontext,baggage,
+    for an SDK also sends what it names; we only read, and honor whatever the traffic carries."""
     ring_kb: int = 8192
     """The ring buffer: half a second of 20 000 exchanges/s."""
     max_connections: int = 32768

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -18,12 +19,15 @@ from tests.record_scenarios import FOLDER
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def zerospan(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def zerospan(
+    *arguments: str, stdin: TextIO | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     return subprocess.run(
         [sys.executable, "-m", "agent", *arguments],
         cwd=CHECKOUT,
         env={**kept, **environment},
+        stdin=stdin or subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
@@ -42,6 +46,7 @@ def test_help_lists_the_commands():
     commands = done.stdout.partition("Commands:\n")[2]
     assert [line.split()[0] for line in commands.splitlines()] == [
         "check",
+        "explain",
         "ps",
         "record",
         "replay",
@@ -67,6 +72,13 @@ WRONG = {
     ("record",): "Missing argument 'FILE'",
     ("record", "x.rec", "--max-mb", "0"): "Invalid value for '--max-mb'",
     ("replay", "x.rec", "--seed", "x"): "Invalid value for '--seed'",
+    ("explain",): "Missing argument 'TRACE_ID'",
+    ("explain", "abc"): "zerospan: 'abc' is no trace id",
+    ("explain", "abcd", "/no/such"): "zerospan: cannot read /no/such: No such file",
+    ("explain", "abcd", "/"): "zerospan: cannot read /: Is a directory",
+    ("explain", "abcd", "README.md"): "zerospan: README.md, line 1: it is not JSON",
+    ("explain", "abcd", "/dev/null"): "zerospan: /dev/null has 0 traces, but none whose id begins with abcd",
+    ("explain", "abcd", "tests/recordings/shop.rec"): "shop.rec has 2 traces, but none",
 }  # fmt: skip
 
 
@@ -83,12 +95,20 @@ def test_wrong_setting(arguments, told):
     assert done.stdout == ""
 
 
-def test_wrong_variable():
-    done = zerospan("run", ZEROSPAN_RING_KB="many")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "zerospan: setting ring_kb: Expected `int`, got `str`\n",
-    )
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ZEROSPAN_RING_KB", "many", "setting ring_kb: Expected `int`, got `str`"),
+        (
+            "OTEL_PROPAGATORS",
+            "tracecontext,ottrace",
+            "OTEL_PROPAGATORS: 'ottrace' is none of tracecontext, b3, b3multi, jaeger, datadog, xray, baggage, none",
+        ),
+    ],
+)
+def test_wrong_variable(variable, value, told):
+    done = zerospan("run", **{variable: value})
+    assert (done.returncode, done.stderr) == (2, f"zerospan: {told}\n")
 
 
 @pytest.mark.parametrize("command", ["run", "record"])
@@ -168,6 +188,32 @@ def test_replay_of_a_cut_recording_tells_what_it_held(tmp_path):
     sentence, ledger = done.stderr.splitlines()
     assert sentence.endswith("cut.rec ends within a record")
     assert json.loads(ledger)["balanced"]
+
+
+def test_explain_file_standard_input_and_recording(tmp_path):
+    recording, spans = str(FOLDER / "shop.rec"), tmp_path / "spans.jsonl"
+    zerospan("replay", recording, "--export", f"file:{spans}")
+    trace_id = json.loads((FOLDER / "shop.spans.json").read_text())["spans"][0]["trace_id"]
+    of_file = zerospan("explain", trace_id[:8], str(spans))
+    assert (of_file.returncode, of_file.stderr) == (0, "")
+    assert of_file.stdout.startswith(f"trace {trace_id}  6 spans, 1 root")
+    assert of_file.stdout.endswith("rules: 3 peer, 2 thread, 1 none\n")
+    with spans.open() as stdin:
+        of_input = zerospan("explain", trace_id, stdin=stdin)
+    of_recording = zerospan("explain", trace_id[:4], recording)
+    assert of_input.stdout == of_recording.stdout == of_file.stdout
+    assert "2 traces, but none" in zerospan("explain", trace_id, recording, "--seed", "1").stderr
+
+
+def test_explain_of_a_cut_recording_tells_what_it_held(tmp_path):
+    path = tmp_path / "cut.rec"
+    path.write_bytes((FOLDER / "shop.rec").read_bytes()[:-3])
+    trace_id = json.loads((FOLDER / "shop.spans.json").read_text())["spans"][0]["trace_id"]
+    done = zerospan("explain", trace_id, str(path))
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"trace {trace_id}  6 spans")
+    assert done.stderr.endswith("cut.rec ends within a record\n")
+    assert zerospan("explain", "ffff", str(path)).returncode == 3
 
 
 def test_reader_that_goes_away():

@@ -49,6 +49,7 @@ def test_environment():
         "OTEL_TRACES_SAMPLER": "traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.5",
         "OTEL_RESOURCE_ATTRIBUTES": "a=b",
+        "OTEL_PROPAGATORS": "b3,tracecontext",
         "ZEROSPAN_LOG_LEVEL": "ERROR",
         "ZEROSPAN_RING_KB": "256",
         "UNRELATED": "x",
@@ -57,6 +58,7 @@ def test_environment():
         sampler="traceidratio",
         sampler_arg="0.5",
         resource_attributes="a=b",
+        propagators="b3,tracecontext",
         log_level="ERROR",
         ring_kb=256,
     )

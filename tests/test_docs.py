@@ -18,14 +18,20 @@ from agent import __version__, check, cli
 from agent.config import ENVIRONMENT, Config, Select, load
 from agent.connections.session import Trouble
 from agent.counters import Delivery, Ledger
+from agent.explain import Search, explain
+from agent.export.otlp_json import encode_line
+from agent.export.otlp_read import read_line
 from agent.export.settings import settings_from
 from agent.kernel.layout import enum
 from agent.kernel.loader import MAPS
 from agent.kernel.programs import load_probes
 from agent.processes.selection import SYSTEM_DAEMONS
 from agent.protocols.pairing import Failure
+from agent.replay import replay
 from agent.spans import semconv
+from agent.spans.span import Span
 from agent.traces import correlate
+from agent.traces.context_propagators import FORMATS, NAMES, Propagators
 from bench.vm.workloads import WORKLOADS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -123,8 +129,9 @@ def test_commands_are_documented() -> None:
         "ps",
         "record",
         "replay",
+        "explain",
     ]
-    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay"}
+    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay", "explain"}
 
 
 def test_exit_codes_are_documented() -> None:
@@ -254,7 +261,36 @@ def test_parent_rules_are_documented() -> None:
         value for name, value in vars(correlate).items() if name.startswith(("RULE_", "REFUSED_"))
     }
     documented = first_codes(README, f"| `{semconv.PARENT_RULE}` | the parent is |")
-    assert sorted(documented) == sorted(rules)
+    assert sorted(documented) == sorted(rules | set(FORMATS))
+
+
+def test_formats_of_context_are_documented() -> None:
+    text = DOCUMENTS["docs/propagation.md"]
+    documented = rows(text, "| name | header fields |")
+    names = {name for row in documented for name in code(row[0])}
+    assert names == set(NAMES) - {"baggage", "none"}
+    fields = {field.lower() for row in documented for field in code(row[1])}
+    assert fields == {field.decode() for field in Propagators([*names]).fields}
+    assert f"\n    {Config().propagators}\n" in text
+    assert {kind for kind in FORMATS if f"`{kind}`" not in text} == set()
+    assert {name for name in NAMES if f"`{name}`" not in README} == set()
+
+
+def test_example_of_an_explanation_is_what_is_printed() -> None:
+    found = re.search(
+        r"`zerospan explain (\w+) ([\w/.]+)` prints:\n\n```text\n(.*?)```", README, re.DOTALL
+    )
+    assert found
+    search = Search(found[1])
+
+    def take(span: Span) -> None:
+        if search.wants(span.trace_id.hex()):
+            for read in read_line(encode_line([span])):
+                search.add(read)
+
+    replay(CHECKOUT / found[2], emit=take, ledger=Ledger())
+    printed = "\n".join(explain(search.trace("")))
+    assert printed.startswith(found[3].rstrip())
 
 
 def test_attributes_of_ours_are_documented() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = "zerospan-recording-1"
+START: Final = b'{"format": "zerospan-recording'
+"""How every recording begins, of whatever version."""
 MAX_RECORD: Final = 64 * 1024
 MAX_HEADER: Final = 4 * 1024 * 1024
 DEFAULT_MAX_BYTES: Final = 256 * 1024 * 1024

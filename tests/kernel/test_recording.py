@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import RecordingError
 from agent.kernel.layout import fingerprint
-from agent.kernel.recording import FORMAT, MAX_RECORD, Recorder, Recording
+from agent.kernel.recording import FORMAT, MAX_RECORD, START, Recorder, Recording
 
 BIG = 1 << 20
 
@@ -37,6 +37,7 @@ def test_round_trip(path):
     recording = Recording(path)
     assert recording.header == {"format": FORMAT, "layout": fingerprint(), "unix_offset_ns": 7}
     assert list(recording) == records
+    assert path.read_bytes().startswith(START)
 
 
 @settings(

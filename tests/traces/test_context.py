@@ -70,17 +70,68 @@ def test_without_a_traceparent_there_is_none(carrier):
     assert extract(carrier) is None
 
 
-@pytest.mark.parametrize(
-    ("state", "kept"),
-    [
-        ("", ""),
-        ("a=1,b=2", "a=1,b=2"),
-        ("x" * MAX_TRACESTATE, "x" * MAX_TRACESTATE),
-        ("x" * (MAX_TRACESTATE + 1), ""),
-    ],
-)
-def test_tracestate(state, kept):
-    assert extract({"traceparent": VALID, "tracestate": state}) == remote(trace_state=kept)
+LONGEST = ",".join(("a=" + "x" * 253, "b=" + "x" * 254))
+MEMBERS = ",".join(f"k{number}={number}" for number in range(32))
+
+STATES = [
+    "a=1,b=2",
+    "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7",
+    "dd=s:1;t.dm:-4;p:0123456789abcdef",
+    "a=1 \t,\t b=2",
+    "a=1,,b=2,",
+    "a=b c",
+    "a= b",
+    "a@b=c",
+    "1-_*/a@b=c",
+    "z" * 241 + "@" + "z" * 14 + "=!",
+    "z" * 256 + "=" + "~" * 255,
+    LONGEST,
+    MEMBERS,
+]
+NO_STATES = [
+    LONGEST + "x",
+    MEMBERS + ",k=1",
+    "what",
+    "a=",
+    "a=1=2",
+    "a=\x7f",
+    "a=é",
+    "a=\x1b[2J",
+    "a=1\n",
+    "A=1",
+    "1a=1",
+    "a@1=1",
+    "a@=1",
+    "@a=1",
+    "a@b@c=1",
+    "z" * 257 + "=1",
+    "z" * 242 + "@z=1",
+    "z@" + "z" * 15 + "=1",
+    "a=" + "x" * 257,
+    "a=1;b=2\x00",
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_tracestate(state):
+    assert len(state) <= MAX_TRACESTATE
+    assert extract({"traceparent": VALID, "tracestate": state}) == remote(trace_state=state)
+
+
+@pytest.mark.parametrize("state", ["", *NO_STATES])
+def test_invalid_tracestate_is_left_out_and_the_parent_is_kept(state):
+    assert extract({"traceparent": VALID, "tracestate": state}) == remote()
+
+
+@settings(database=None)
+@given(st.text(max_size=2 * MAX_TRACESTATE))
+def test_any_tracestate_is_kept_as_it_is_or_left_out(state):
+    found = extract({"traceparent": VALID, "tracestate": state})
+    assert found is not None
+    assert found.trace_state in (state, "")
+    assert len(found.trace_state) <= MAX_TRACESTATE
+    assert found.trace_state.replace("\t", " ").isprintable()
+    assert found.trace_state.isascii()
 
 
 @settings(database=None)

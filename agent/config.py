@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+DEFAULT_PROPAGATORS: Final = "tracecontext,b3,jaeger,datadog,xray"
+"""All formats of trace context: whatever the traffic carries is honoured."""
+
 ENVIRONMENT: Final = {
     "OTEL_TRACES_SAMPLER": "sampler",
     "OTEL_TRACES_SAMPLER_ARG": "sampler_arg",
@@ -61,7 +64,7 @@ class Config:
     sampler_arg: str = ""
     resource_attributes: str = ""
     """Attributes for all resources, as OTEL_RESOURCE_ATTRIBUTES writes them."""
-    propagators: str = "tracecontext,b3,jaeger,datadog,xray"
+    propagators: str = DEFAULT_PROPAGATORS
     """Formats of trace context to read, first come first served. OpenTelemetry's own default is tracecontext,baggage,
     for an SDK also sends what it names; we only read, and honor whatever the traffic carries."""
     ring_kb: int = 8192

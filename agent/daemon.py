@@ -41,6 +41,7 @@ from agent.processes.process import Inspector
 from agent.processes.resource import Identity, agent_attributes
 from agent.processes.selection import Selection, Selectors, Verdict
 from agent.traces.context import Ids
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Daemon:
             emit=self._exports.emit,
             sampler=sampler(config.sampler, config.sampler_arg),
             ids=Ids(random.SystemRandom().randbytes),
+            contexts=propagators(config.propagators),
             unix_offset_ns=offset,
         )
         self._known: dict[int, Resource] = {}

@@ -51,6 +51,7 @@ WITHIN_PROCESS: Final = frozenset({correlate.RULE_THREAD, correlate.RULE_OPENER}
 
 NOT_FOUND: Final = {
     correlate.RULE_NONE: "nobody known",
+    correlate.RULE_LATE: "the request for which this call was made was over when it began: it is background work, with a link to that request",
     correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads, so the thread says nothing",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
     from agent.spans.span import Resource, Span
     from agent.traces.context import Ids
+    from agent.traces.context_propagators import Propagators
     from agent.traces.sampler import Sampler
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ class Pipeline:
         emit: Callable[[Span], None],
         sampler: Sampler,
         ids: Ids,
+        contexts: Propagators,
         unix_offset_ns: int,
     ) -> None:
         self.ledger = ledger
@@ -120,7 +122,7 @@ class Pipeline:
         self._processes = processes
         self._emit = emit
         self._sampler = sampler
-        self._correlator = Correlator(ids)
+        self._correlator = Correlator(ids, contexts)
         self._builder = Builder(unix_offset_ns)
         self._routes: dict[str, Routes] = {}
         self._parties: dict[int, Party] = {}

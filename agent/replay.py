@@ -6,10 +6,12 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from agent.config import DEFAULT_PROPAGATORS
 from agent.kernel.recording import Recording
 from agent.pipeline import Pipeline
 from agent.spans.span import Resource, Span, Value
 from agent.traces.context import Ids
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import Sampler, sampler
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ def replay(
         emit=emit,
         sampler=decide or sampler("always_on"),
         ids=Ids(random.Random(seed).randbytes),  # noqa: S311  (reproducible on purpose)
+        contexts=propagators(DEFAULT_PROPAGATORS),
         unix_offset_ns=int(recording.header.get("unix_offset_ns", 0)),
     )
     try:

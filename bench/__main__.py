@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent.config import DEFAULT_PROPAGATORS
 from agent.counters import Ledger
 from agent.export.otlp import encode
 from agent.pipeline import Pipeline
 from agent.replay import RecordedProcesses
 from agent.spans.span import Span
 from agent.traces.context import Ids
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
 from bench import stock
 from bench.traffic import conversation, records
@@ -54,6 +56,7 @@ class Run:
             emit=self._emit,
             sampler=sampler("always_on"),
             ids=Ids(random.randbytes),
+            contexts=propagators(DEFAULT_PROPAGATORS),
             unix_offset_ns=0,
         )
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from agent.config import DEFAULT_PROPAGATORS
 from agent.counters import Ledger
 from agent.kernel.layout import enum, structs
 from agent.pipeline import KIND_PROCESS, Pipeline
@@ -25,6 +26,7 @@ from agent.replay import RecordedProcesses
 from agent.spans import semconv
 from agent.spans.span import Span
 from agent.traces.context import Ids
+from agent.traces.context_propagators import propagators
 from agent.traces.sampler import Sampler, sampler
 
 EVENTS = structs("events.h")
@@ -349,6 +351,7 @@ class Run:
             emit=self.spans.append,
             sampler=decide or sampler("always_on"),
             ids=Ids(random.Random(0).randbytes),
+            contexts=propagators(DEFAULT_PROPAGATORS),
             unix_offset_ns=0,
         )
 

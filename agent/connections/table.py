@@ -260,7 +260,9 @@ class Connections:
             connection.error = error
         if direction == INGRESS:
             connection.is_ended_by_peer = True
-        session = connection.session
+        exchange, session = connection.quick, connection.session
+        if exchange is None and session is None:
+            return
         if direction == connection.request_direction:
             if session is not None:
                 if session.is_within_request:
@@ -269,7 +271,6 @@ class Connections:
                 session.requests.close()
                 self._step(connection, session, connection.turn)
             return
-        exchange = connection.quick
         if session is None and exchange is not None:
             if connection.remaining < 0:
                 session = self._begin_session(connection)

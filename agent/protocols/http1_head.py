@@ -60,7 +60,18 @@ START_LINE: Final = re.compile(
     re.MULTILINE,
 )
 _FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
-_FIELDS = _FRAMING_FIELDS | {b"host", b"user-agent", b"traceparent", b"tracestate", b"upgrade"}
+CONTEXT_FIELDS: Final = frozenset(
+    (
+        *(b"traceparent", b"tracestate", b"b3", b"uber-trace-id", b"x-amzn-trace-id"),
+        *(b"x-b3-traceid", b"x-b3-spanid", b"x-b3-sampled", b"x-b3-flags"),
+        *(b"x-datadog-trace-id", b"x-datadog-parent-id"),
+        *(b"x-datadog-sampling-priority", b"x-datadog-tags"),
+    )
+)
+"""Fields that may hold a trace context, in any format (docs/propagation.md)."""
+LISTED_FIELDS: Final = frozenset((b"tracestate", b"x-datadog-tags"))
+"""Those that are lists: several lines of one are one list (RFC 9110 §5.3)."""
+_FIELDS = _FRAMING_FIELDS | CONTEXT_FIELDS | {b"host", b"user-agent", b"upgrade"}
 
 
 class Framing(enum.Enum):
@@ -89,7 +100,7 @@ class Request:
     host: bytes | None = None
     user_agent: bytes | None = None
     carrier: dict[str, str] | None = None
-    """Trace context as it came: `traceparent`, and `tracestate` in one piece if there was any."""
+    """Trace context as it came, by field in lower case; None without any."""
     framing: Framing = Framing.NONE
     content_length: int | None = None
     """What the head announces, where that is what counts."""
@@ -184,15 +195,19 @@ def first_value(fields: dict[bytes, list[bytes]], name: bytes) -> bytes | None:
 
 
 def carrier_of(fields: dict[bytes, list[bytes]]) -> dict[str, str] | None:
-    """W3C Trace Context §3.2 and §3.3: exactly one traceparent; several tracestate are one list."""
-    parents = fields.get(b"traceparent", [])
-    if len(parents) != 1:
-        return None
-    carrier = {"traceparent": parents[0].decode("latin-1")}
-    states = b",".join(filter(None, fields.get(b"tracestate", [])))
-    if states:
-        carrier["tracestate"] = states.decode("latin-1")
-    return carrier
+    """The fields of trace contexts. Of one that may come once and came twice nobody can say which counts: it is left
+    out (W3C Trace Context §3.2 demands it of traceparent).
+    """
+    carrier = {}
+    for name in CONTEXT_FIELDS & fields.keys():
+        values = fields[name]
+        if name in LISTED_FIELDS:
+            value = b",".join(filter(None, values))
+        else:
+            value = values[0] if len(values) == 1 else b""
+        if value:
+            carrier[name.decode("ascii")] = value.decode("latin-1")
+    return carrier or None
 
 
 def framing_of(head: Head, version: str, default: Framing) -> tuple[Framing, int | None]:

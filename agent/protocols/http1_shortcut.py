@@ -10,6 +10,7 @@ from typing import Final
 
 from agent.protocols import Shortcut
 from agent.protocols.http1_head import (
+    CONTEXT_FIELDS,
     MAX_HEAD,
     MAX_LENGTH_DIGITS,
     MAX_TARGET,
@@ -31,7 +32,7 @@ _UNUSUAL = frozenset(("HEAD", "CONNECT"))
 """Methods that decide over the end of their response."""
 
 _FOLDS = frozenset(b" \t")
-_REQUEST_FIRST = frozenset(b"HhUuTtCc \t")
+_REQUEST_FIRST = frozenset(b"HhUuTtCcBbXx \t")
 """How lines begin that need a look: those of the fields that are wanted, and folded ones."""
 _RESPONSE_FIRST = frozenset(b"TtCc \t")
 
@@ -76,7 +77,8 @@ class Http1Shortcut(Shortcut):
             head_size = data.find(b"\r\n\r\n", line_end - 1) + 4
         if head_size == 3 or head_size > MAX_HEAD:
             return None
-        host = user_agent = traceparent = tracestate = length = None
+        host = user_agent = length = None
+        carrier: dict[str, str] | None = None
         # One split and a look at each line's first byte: a search of the head for every name made it 3.4 µs, not 2.4.
         fields = data[line_end + 1 : head_size - 4]
         for line in fields.split(b"\r\n") if fields else ():
@@ -94,30 +96,25 @@ class Http1Shortcut(Shortcut):
             elif field == b"user-agent":
                 if user_agent is None:
                     user_agent = value.strip()
-            elif field == b"traceparent":
-                if traceparent is not None:
-                    return None
-                traceparent = value.strip()
             elif field == b"content-length":
                 digits = value.strip()
                 if length is not None or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
                     return None
                 length = int(digits)
-            elif field == b"tracestate":
-                if tracestate is not None:
+            elif field in CONTEXT_FIELDS:
+                key = field.decode("ascii")
+                value = value.strip()
+                if carrier is None:
+                    carrier = {}
+                if not value or key in carrier:
                     return None
-                tracestate = value.strip()
+                carrier[key] = value.decode("latin-1")
             elif field == b"transfer-encoding" or line[0] in _FOLDS or field != field.rstrip():
                 return None
         whole = head_size + (length or 0)
         if whole != size:
             return None
-        carrier = None
-        if traceparent is not None:
-            carrier = {"traceparent": traceparent.decode("latin-1")}
-            if tracestate:
-                carrier["tracestate"] = tracestate.decode("latin-1")
-        elif length is None and rest <= MAX_REPEATED:
+        if carrier is None and length is None and rest <= MAX_REPEATED:
             # Kept once its size has come twice: heads that never come again would only fill the processor's caches.
             self._repeated = data[line_end:] if rest == self._repeated_size else b""
             self._repeated_size = rest

@@ -62,6 +62,10 @@ class Exchange:
     """How the parent was found, or why there is none."""
     remote: Any = None
     """The trace context that came with the request."""
+    decision: bool | None = None
+    """Without `remote`: what the request says of sampling all the same."""
+    link: Exchange | None = None
+    """For which it was made, but after that was over."""
     trace_id = b""
     """Empty until the parent is settled."""
     span_id = b""

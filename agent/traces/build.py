@@ -9,7 +9,7 @@ from typing import Any
 from agent.protocols import Description, Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.spans import semconv
-from agent.spans.span import Attributes, Span, SpanKind, Status, Value
+from agent.spans.span import Attributes, Link, Span, SpanKind, Status, Value
 
 AF_UNIX = 1
 
@@ -48,7 +48,7 @@ class Builder:
         if error is not None:
             blocks += (_error(error),)
         offset = self.unix_offset_ns
-        return Span(
+        span = Span(
             exchange.trace_id,
             exchange.span_id,
             parent.span_id
@@ -68,6 +68,10 @@ class Builder:
             True,  # noqa: FBT003  (by position: keywords cost 0.2 µs here)
             remote.trace_state if remote is not None else "",
         )
+        late_for = exchange.link
+        if late_for is not None:
+            span.links = (Link(late_for.trace_id, late_for.span_id),)
+        return span
 
 
 def _describe(exchange: Exchange) -> Description:

@@ -49,9 +49,6 @@ _NOTHING_TO_READ: Final = "baggage"
 _NONE: Final = "none"
 NAMES: Final = (*_READERS, _NOTHING_TO_READ, _NONE)
 
-_LISTS: Final = frozenset({b"tracestate", b"x-datadog-tags"})
-"""Fields that are lists: several lines of them are one (RFC 9110 §5.3)."""
-
 
 class Propagators:
     """Reads contexts in the formats of `names`, in their order."""
@@ -83,25 +80,6 @@ class Propagators:
     def decision(self, carrier: Mapping[str, str] | None) -> bool | None:
         """Whether a request that names no span is to be sampled: only B3 can say so. For those without a context."""
         return read_b3_decision(carrier) if carrier and read_b3 in self._readers else None
-
-    def carrier(self, fields: Mapping[bytes, Sequence[bytes]]) -> dict[str, str] | None:
-        """What `extract` takes, from a head's fields: names in lower case, values of one name in their order.
-
-        Of a field that may come once and came several times nobody can say which counts: it is left out (Trace
-        Context §3.2 demands it of traceparent).
-        """
-        carrier = {}
-        for name in self.fields & fields.keys():
-            values = fields[name]
-            if name in _LISTS:
-                value = b",".join(filter(None, values))
-            elif len(values) == 1:
-                value = values[0]
-            else:
-                continue
-            if value:
-                carrier[name.decode()] = value.decode("latin-1")
-        return carrier or None
 
 
 def propagators(text: str) -> Propagators:

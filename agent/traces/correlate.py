@@ -31,16 +31,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
-from agent.traces.context import Ids, extract
+from agent.traces.settle import Relation, Tie, tie
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
+    from agent.traces.context import Ids
+    from agent.traces.context_propagators import Propagators
 
-RULE_HEADER: Final = "traceparent"
 RULE_PEER: Final = "peer"
 RULE_THREAD: Final = "thread"
 RULE_OPENER: Final = "opener"
 RULE_NONE: Final = "none"
+RULE_LATE: Final = "link"
 REFUSED_GOROUTINE: Final = "refused:goroutine"
 REFUSED_CONCURRENT: Final = "refused:concurrent"
 
@@ -52,14 +54,19 @@ MAX_THREADS: Final = 65536
 _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
 
+_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER))
+"""Rules that find the work for which a call was made."""
+
 Key = tuple[Any, int]
 
 
 class Correlator:
     """Follows exchanges, as `connections.table.Follower` describes."""
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, ids: Ids, contexts: Propagators) -> None:
+        """`contexts` reads the trace contexts of requests."""
         self._ids = ids
+        self._contexts = contexts
         self._work: dict[int, Exchange] = {}
         """By thread: what it works for."""
         self._open: dict[int, int] = {}
@@ -83,7 +90,9 @@ class Correlator:
         exchange.span_id = self._ids.span_id()
         carrier = exchange.request.carrier
         if carrier is not None:
-            exchange.remote = extract(carrier)
+            exchange.remote = self._contexts.extract(carrier)
+            if exchange.remote is None:
+                exchange.decision = self._contexts.decision(carrier)
         exchange.thread = tid
         exchange.join_key = join_key
         waiting = self._waiting
@@ -154,6 +163,11 @@ class Correlator:
     def _settle_one(self, exchange: Exchange) -> None:
         """Its parent, if any, has its trace."""
         remote, parent = exchange.remote, exchange.parent
+        if parent is not None and exchange.rule in _WORK:
+            times = {"parent_end_ns": parent.end_ns, "child_start_ns": exchange.start_ns}
+            if tie(Relation.WORK, **times) is Tie.LINK:
+                exchange.link, exchange.parent, exchange.rule = parent, None, RULE_LATE
+                parent = None
         if remote is None and parent is None:
             exchange.trace_id = self._ids.trace_id()
             if not exchange.rule:
@@ -168,7 +182,7 @@ class Correlator:
                 return
             exchange.parent = None
             exchange.trace_id = remote.trace_id
-            exchange.rule = RULE_HEADER
+            exchange.rule = remote.format
         elif parent is not None and parent.trace_id:
             exchange.trace_id = parent.trace_id
         else:
@@ -206,14 +220,16 @@ class Correlator:
 
 
 def remote_decision(exchange: Exchange) -> bool | None:
-    """Whether the trace was sampled where it came from; None if it began here. Of a settled exchange.
+    """Whether the trace was sampled where it came from; None if it began here, or was left to us. Of a settled exchange.
 
     What was made for it without passing the header on is in the same trace, and shares the decision.
     """
     at: Exchange | None = exchange
     while at is not None:
         if at.remote is not None:
-            return bool(at.remote.is_sampled)
+            return at.remote.is_sampled  # type: ignore[no-any-return]  # of a RemoteContext
+        if at.decision is not None:
+            return at.decision
         at = at.parent
     return None
 

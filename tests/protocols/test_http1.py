@@ -181,7 +181,17 @@ class TestTraceContext:
             ),
             (b"traceparent: 00-1\r\ntracestate:\r\n", {"traceparent": "00-1"}),
             (b"traceparent: 00-1\r\ntraceparent: 00-2\r\n", None),
-            (b"tracestate: a=1\r\n", None),
+            (b"tracestate: a=1\r\n", {"tracestate": "a=1"}),
+            (b"traceparent:\r\n", None),
+            (b"b3: 0\r\nb3: 1\r\nX-B3-TraceId: \xe9\r\n", {"x-b3-traceid": "é"}),
+            (
+                b"X-Datadog-Tags: a=b\r\nx-datadog-trace-id: 7\r\nX-Datadog-Tags: c=d\r\n",
+                {"x-datadog-tags": "a=b,c=d", "x-datadog-trace-id": "7"},
+            ),
+            (
+                b"uber-trace-id: 1\r\nX-Amzn-Trace-Id: 2\r\nX-Request-Id: 3\r\n",
+                {"uber-trace-id": "1", "x-amzn-trace-id": "2"},
+            ),
             (b"trace-id: 00-1\r\n", None),
             (b"traceparent: 1\r\ntracestate: a=1\r\n", {"traceparent": "1", "tracestate": "a=1"}),
         ],

@@ -10,6 +10,7 @@ from itertools import permutations
 
 import pytest
 
+from agent.config import DEFAULT_PROPAGATORS
 from agent.protocols import Role
 from agent.protocols.http1 import Http1
 from agent.protocols.http1_head import Request
@@ -17,7 +18,8 @@ from agent.protocols.pairing import Exchange
 from agent.spans import semconv
 from agent.traces import correlate
 from agent.traces.context import Ids
-from agent.traces.correlate import Correlator
+from agent.traces.context_propagators import propagators
+from agent.traces.correlate import Correlator, remote_decision
 from agent.traces.sampler import sampler
 from tests.scenario import (
     AF_UNIX,
@@ -399,7 +401,7 @@ def test_chain_under_a_header_is_of_its_trace(host):
 def test_exchanges_may_settle_in_any_order(order):
     """A client, its server, and the server's own call: whichever is settled first, they are one trace."""
     client, server, inner = (made(n) for n in (CLIENT, SERVER, CLIENT))
-    correlator = Correlator(Ids(random.Random(1).randbytes))
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
     correlator.begun(client, 1, ("a", 1))
     correlator.begun(server, 2, ("a", 1))
     correlator.begun(inner, 2, ("b", 1))
@@ -436,7 +438,7 @@ def made(role: int) -> Exchange:
 
 def test_requests_that_wait_for_their_other_end_are_bounded(monkeypatch):
     monkeypatch.setattr(correlate, "MAX_WAITING", 1)
-    correlator = Correlator(Ids(random.Random(1).randbytes))
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
     first, second, late = made(CLIENT), made(CLIENT), made(SERVER)
     correlator.begun(first, 1, ("a", 1))
     correlator.begun(second, 1, ("b", 1))
@@ -451,7 +453,7 @@ def test_requests_that_wait_for_their_other_end_are_bounded(monkeypatch):
 
 def test_threads_are_bounded(monkeypatch):
     monkeypatch.setattr(correlate, "MAX_THREADS", 1)
-    correlator = Correlator(Ids(random.Random(1).randbytes))
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
     for thread in (1, 2):
         correlator.begun(made(SERVER), thread, ("a", thread))
     forgotten, known = made(CLIENT), made(CLIENT)
@@ -461,7 +463,7 @@ def test_threads_are_bounded(monkeypatch):
 
 
 def test_parents_in_a_ring_are_cut():
-    correlator = Correlator(Ids(random.Random(1).randbytes))
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
     one, two = made(SERVER), made(CLIENT)
     one.parent, two.parent = two, one
     correlator.settle(one)
@@ -484,3 +486,40 @@ def test_whole_trace_shares_the_decision_that_came_with_it(host, flags, sampled)
     run = play(host, sampler("parentbased_always_on"))
     assert len(run.spans) == sampled
     assert run.ledger.sampled_out == 3 - sampled
+
+
+def test_a_call_that_begins_after_its_request_was_answered_is_linked() -> None:
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
+    work, call = made(SERVER), made(CLIENT)
+    correlator.begun(work, 7, ("a", 1))
+    correlator.begun(call, 7, ("b", 1))
+    assert call.parent is work
+    # The record of the answer came later, but the answer was earlier.
+    work.start_ns, work.end_ns, call.start_ns, call.end_ns = 1_000, 2_000, 9_000, 10_000
+    correlator.settle(work)
+    correlator.settle(call)
+    assert call.rule == "link"
+    assert call.link is work
+    assert not call.parent
+    assert call.trace_id != work.trace_id
+
+
+@pytest.mark.parametrize(("header", "decision"), [("0", False), ("1", True), ("d", True)])
+def test_a_decision_without_a_context_is_the_traces(header, decision) -> None:
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
+    work, call = made(SERVER), made(CLIENT)
+    work.request.carrier = {"b3": header}
+    correlator.begun(work, 7, ("a", 1))
+    correlator.begun(call, 7, ("b", 1))
+    correlator.settle(call)
+    assert work.rule == "none"
+    assert [remote_decision(each) for each in (work, call)] == [decision, decision]
+
+
+def test_the_rule_names_the_format() -> None:
+    correlator = Correlator(Ids(random.Random(1).randbytes), propagators(DEFAULT_PROPAGATORS))
+    work = made(SERVER)
+    work.request.carrier = {"uber-trace-id": "00000000000000010000000000000002:3:0:1"}
+    correlator.begun(work, 7, ("a", 1))
+    correlator.settle(work)
+    assert (work.rule, work.trace_id.hex()) == ("jaeger", "00000000000000010000000000000002")

@@ -44,6 +44,7 @@ def test_help_lists_the_commands():
         "check",
         "ps",
         "record",
+        "redact-check",
         "replay",
         "run",
     ]

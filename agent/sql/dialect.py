@@ -82,6 +82,18 @@ class Dialect:
         return re.compile("|".join(self._alternatives()), re.DOTALL)
 
     @cached_property
+    def starts(self) -> re.Pattern[str]:
+        """The first characters of tokens; of a string with a prefix, its quote."""
+        chars = r"'\d.\-/"
+        chars += r"\"`" if self.has_backticks else r"\""
+        chars += "$" if self.has_dollar_quotes else ""
+        chars += r"\[" if self.has_brackets else ""
+        chars += "#" if self.has_hash_comments else ""
+        chars += "*" if self.has_executable_comments else ""
+        chars += "" if self.is_known else r"#\[`$"
+        return re.compile(f"[{chars}{self.placeholders}]")
+
+    @cached_property
     def is_plain(self) -> bool:
         """Whether a statement without its special characters may take the short way (agent/sql/literals.py)."""
         return self.is_known and self.backslash is not None

@@ -19,8 +19,10 @@ _SIMPLE = re.compile(
     r"'[^']*+(?:''[^']*+)*'?|\.(?<!\w\.)\d[\w.]*+(?:(?<=[eE])[+-]\d[\w.]*+)?"
     r"|\d(?<!\w\d)[\w.]*+(?:(?<=[eE])[+-]\d[\w.]*+)?"
 )
-_SPECIAL = re.compile(r"[\"\\$#`\[&?:@\x00\x80-\U0010ffff]")
-_PREFIXED = re.compile(r"\w'")
+_SPECIAL = re.compile(r"[\"\\$#`\[&?:@\x00]")
+# A string behind a letter: what the letter means is not known to the short way.
+_PREFIXED = re.compile(r"\?(?<=\w\?)")
+_PREFIXES = frozenset("eEnNbBxXuU&qQ")
 
 _NAME_LIKE = re.compile(r"[^\W\d][\w $#@./%\-]{0,127}")
 
@@ -40,9 +42,8 @@ _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 def without_literals(text: str, dialect: Dialect) -> str:
     """`text` with `?` for every literal, on one line. Cut literals and comments end where the text ends."""
-    if dialect.is_plain and is_simple(text):
-        masked = _SIMPLE.sub("?", text)
-    else:
+    masked = _SIMPLE.sub("?", text) if dialect.is_plain and is_simple(text) else None
+    if masked is None or _PREFIXED.search(masked) is not None:
         masked = _walk(text, dialect)
     masked = " ".join(masked.split())
     if "," in masked:
@@ -56,25 +57,35 @@ def without_literals(text: str, dialect: Dialect) -> str:
 def is_simple(text: str) -> bool:
     """Whether no character in it needs a dialect: ASCII, plain strings and numbers, no comments."""
     return (
-        _SPECIAL.search(text) is None
+        text.isascii()
+        and _SPECIAL.search(text) is None
         and "--" not in text
         and "/*" not in text
         and "*/" not in text
-        and _PREFIXED.search(text) is None
     )
 
 
 def _walk(text: str, dialect: Dialect) -> str:
+    """Token by token. Where one may begin is found by its first character, or for strings by their quote: letters that
+    may stand before a quote would be tried everywhere."""
     out: list[str] = []
-    at = 0
-    search = dialect.tokens.search
-    while (found := search(text, at)) is not None:
-        start = found.start()
-        out.append(text[at:start])
-        at = found.end()
+    copied = at = 0
+    start_of = dialect.starts.search
+    token_at = dialect.tokens.match
+    while (start := start_of(text, at)) is not None:
+        at = start.start()
+        found = None
+        if start[0] == "'" and at > copied and text[at - 1] in _PREFIXES:
+            found = _prefixed(text, copied, at, dialect)
+        if found is None:
+            found = token_at(text, at)
+        if found is None:
+            at += 1
+            continue
+        begin = found.start()
+        out.append(text[copied:begin])
+        copied = at = found.end()
         kind = found.lastgroup
-        if kind in ("tag", "delimiter"):
-            kind = "string"
         if kind == "keep":
             out.append(found[0])
         elif kind == "name":
@@ -82,12 +93,21 @@ def _walk(text: str, dialect: Dialect) -> str:
         elif kind == "space":
             out.append(" ")
         elif kind == "block":
-            at = _comment_end(text, start, is_nested=dialect.has_nested_comments)
+            copied = at = _comment_end(text, begin, is_nested=dialect.has_nested_comments)
             out.append(" ")
         else:
             out.append("?")
-    out.append(text[at:])
+    out.append(text[copied:])
     return "".join(out)
+
+
+def _prefixed(text: str, first: int, quote: int, dialect: Dialect) -> re.Match[str] | None:
+    """The string whose quote is at `quote` and whose prefix of one or two letters begins at `first` or behind it."""
+    for begin in range(max(first, quote - 2), quote):
+        found = dialect.tokens.match(text, begin)
+        if found is not None and found.end() > quote:
+            return found
+    return None
 
 
 def _name(quoted: str) -> str:

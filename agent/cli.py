@@ -4,6 +4,7 @@
 1  this kernel or machine cannot do it
 2  a flag, variable, file or URL is wrong
 3  a recording cannot be read or written
+4  redact-check: a secret came through
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 import click
 
 from agent import __version__, check
+from agent.cli_redact import redact_check
 from agent.config import Config, load
 from agent.counters import Ledger
 from agent.daemon import (
@@ -87,8 +89,12 @@ def commands() -> None:
     BPF programs watch the sockets of this host; what they see of HTTP becomes OpenTelemetry spans, joined into traces
     and sent to any collector. Nothing is injected into the traced programs.
 
-    Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording is unusable.
+    Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording is unusable, 4 redact-check
+    found a secret that came through.
     """
+
+
+commands.add_command(redact_check)
 
 
 def _selection(command: Command) -> Command:

@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from agent.errors import ConfigError
+from agent.redaction import Policy, Redaction, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,8 @@ class Config:
     kprobes: bool = False
     """Use kprobes even where the kernel has trampolines."""
     log_level: str = "INFO"
+    redaction: Redaction = field(default_factory=Redaction)
+    """What leaves of attributes, beyond what is always redacted; file only."""
 
 
 def load(
@@ -132,7 +135,32 @@ def _from_file(path: Path) -> dict[str, Any]:
                 raise ConfigError(
                     f"{path}: {name} has no {kind!r}; it has {', '.join(sorted(kinds))}"
                 )
+    _check_redaction(path, table.get("redaction", {}))
     return table
+
+
+def _check_redaction(path: Path, section: Any) -> None:
+    """Names in the section `redaction`: a misspelled rule must not be one that does nothing."""
+    if not isinstance(section, dict):
+        raise ConfigError(f"{path}: redaction must hold `rules` and `hash_key`")
+    _refuse_unknown(path, "redaction", section, Redaction)
+    rules = section.get("rules", [])
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise ConfigError(
+            f"{path}: redaction.rules must be a list of `action:`, `key:`, `pattern:`"
+        )
+    for number, rule in enumerate(rules, 1):
+        _refuse_unknown(path, f"redaction.rules: rule {number}", rule, Rule)
+        if "action" not in rule:
+            raise ConfigError(
+                f"{path}: redaction.rules: rule {number} has no action: allow, mask, hash or drop"
+            )
+
+
+def _refuse_unknown(path: Path, place: str, table: dict[str, Any], of: type[Any]) -> None:
+    known = {setting.name for setting in fields(of)}
+    for name in table.keys() - known:
+        raise ConfigError(f"{path}: {place} has no {name!r}; it has {', '.join(sorted(known))}")
 
 
 def _readable(message: str) -> str:
@@ -161,6 +189,7 @@ def _check(config: Config) -> None:
         )
     _check_selection(config.select)
     _check_selection(config.exclude)
+    Policy(config.redaction)
 
 
 def _check_selection(select: Select) -> None:

@@ -49,6 +49,7 @@ def test_help_lists_the_commands():
         "explain",
         "ps",
         "record",
+        "redact-check",
         "replay",
         "run",
     ]

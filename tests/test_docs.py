@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from agent import __version__, check, cli
+from agent.cli_redact import LEAK_EXIT
 from agent.config import ENVIRONMENT, Config, Select, load
 from agent.connections.session import Trouble
 from agent.counters import Delivery, Ledger
@@ -130,13 +131,14 @@ def test_commands_are_documented() -> None:
         "record",
         "replay",
         "explain",
+        "redact-check",
     ]
-    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay", "explain"}
+    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay", "explain", "redact-check"}
 
 
 def test_exit_codes_are_documented() -> None:
     documented = [row[0] for row in rows(README, "| exit code |")]
-    codes = (0, cli.KERNEL_EXIT, cli.CONFIG_EXIT, cli.RECORDING_EXIT)
+    codes = (0, cli.KERNEL_EXIT, cli.CONFIG_EXIT, cli.RECORDING_EXIT, LEAK_EXIT)
     assert documented == [*map(str, codes), f"{128 + signal.SIGINT}, {128 + signal.SIGTERM}"]
 
 

@@ -91,12 +91,13 @@ def _finding(owner: ReadSpan, group: list[Call], *, total_ns: int, saving_ns: in
 
 def _is_same(group: list[Call]) -> bool:
     """Whether nothing differs between the calls, not even a value."""
-    if group[0].sort is Sort.DATABASE and ("?" in group[0].operation or group[0].exact is None):
-        return False
+    first = group[0]
+    if first.sort is Sort.DATABASE:
+        return first.exact is not None and "?" not in first.operation
     # "REDACTED" and "?" stand where values were, which may well have differed.
-    exact = {call.exact for call in group}
-    only = exact.pop()
-    return not exact and only is not None and "?" not in only and "REDACTED" not in only
+    exact = first.exact or "?"
+    is_known = "?" not in exact and "REDACTED" not in exact
+    return is_known and all(call.exact == exact for call in group)
 
 
 def _hint(call: Call) -> str:

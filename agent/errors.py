@@ -8,6 +8,7 @@ AgentError
 │  ├─ LoadError         with the tail of the verifier's log and the program's name
 │  └─ AttachError       a required hook is missing; lists the hooks tried
 ├─ RecordingError       cli: exit 3; the file is no recording, or one of another layout
+├─ SpanFileError        cli: exit 2; a file of spans is none (names the line), or lacks the trace that was asked for
 ├─ ProtocolError        session: what is under way is given up, count
 │  └─ Gap               session: likewise, bytes being missing
 └─ ExportError          batch: retry or drop, count; knows whether a retry can help
@@ -46,6 +47,10 @@ class AttachError(KernelError):
 
 class RecordingError(AgentError):
     """A file is not a recording, or one that this version cannot read."""
+
+
+class SpanFileError(AgentError):
+    """A file of spans cannot be read, or has not what was asked for."""
 
 
 class ProtocolError(AgentError):

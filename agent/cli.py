@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from agent import __version__, check
+from agent.cli_analyze import analyze_command
 from agent.config import Config, load
 from agent.counters import Ledger
 from agent.daemon import (
@@ -233,6 +234,9 @@ def ps(**flags: Any) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
     console.print(table)
+
+
+commands.add_command(analyze_command)
 
 
 def _run(work: Callable[[], None], ledger: Ledger) -> None:

@@ -123,8 +123,9 @@ def test_commands_are_documented() -> None:
         "ps",
         "record",
         "replay",
+        "analyze",
     ]
-    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay"}
+    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay", "analyze"}
 
 
 def test_exit_codes_are_documented() -> None:

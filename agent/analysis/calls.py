@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from agent.analysis import attributes as names
 from agent.analysis.intervals import Interval, interval
 from agent.analysis.statements import key_pattern, normalized, path_of, path_template, verb
+from agent.analysis.wording import operation, plain
 from agent.spans import semconv
 from agent.spans.span import SpanKind, Status
 
@@ -227,6 +228,13 @@ def address(span: ReadSpan) -> str:
             number = _text(span, port)
             return f"{name}:{number}" if number else name
     return ""
+
+
+def asked(span: ReadSpan) -> str:
+    """A span in a title; a call with whom it asked."""
+    call = call_of(span)
+    target = f" at {plain(call.target)}" if call is not None and call.target else ""
+    return operation(span) + target
 
 
 def error_type(span: ReadSpan) -> str:

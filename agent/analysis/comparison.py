@@ -256,7 +256,7 @@ def _make(  # noqa: PLR0913  # one place where the parts of a finding meet
         evidence=tuple(Evidence.of([one.span]) for one in shown[:MAX_EVIDENCE]),
         confidence=Confidence(
             Level.HIGH if p < SURE_P else Level.MEDIUM,
-            f"by chance so with a probability of {p:.2g}, corrected for the number of tests",
+            f"by chance such a difference has a probability of {p:.2g}, corrected for the number of tests",
         ),
         saving_ns=saving_ns,
         details={

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent.analysis import each_trace
+from agent.analysis.calls import asked
 from agent.analysis.finding import Confidence, Evidence, Finding, Level, Severity
 from agent.analysis.intervals import Interval
 from agent.analysis.timeline import timeline
@@ -110,7 +111,7 @@ def _is_awaited(child: ReadSpan, parent: ReadSpan, times: dict[str, Interval]) -
 def dominant(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
     """Of slow traces: the operation with most self time on the path, attempts and repetitions together."""
     trace, root = tree.trace, tree.trace.root
-    if root.duration_ns < thresholds.slow_trace_ns:
+    if root.duration_ns < max(1, thresholds.slow_trace_ns):
         return
     segments: dict[tuple[str, str], list[Segment]] = defaultdict(list)
     for segment in critical_path(trace):
@@ -122,7 +123,7 @@ def dominant(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
         return
     spans = list({segment.span.span_id: segment.span for segment in segments[what]}.values())
     is_leaf = not any(trace.children(span) for span in spans)
-    where = operation(spans[0])
+    where = asked(spans[0])
     if spans[0] is root and is_leaf:
         title = f"{where} took {took(spent_ns)}, and nothing that it called was seen"
         confidence = Confidence(Level.LOW, "calls that zerospan cannot see would look the same")

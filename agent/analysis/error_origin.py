@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.analysis import each_trace
-from agent.analysis.calls import error_type
+from agent.analysis.calls import asked, error_type
 from agent.analysis.finding import MAX_SPAN_IDS, Confidence, Evidence, Finding, Level, Severity
 from agent.analysis.timeline import timeline
 from agent.analysis.wording import operation, plain
@@ -80,11 +80,9 @@ def _finding(trace: Trace, origin: ReadSpan, *, others: int) -> Finding:
     if origin is root:
         title = f"{operation(root)} failed with {outcome}, and no call of it that was seen failed"
     else:
-        title = (
-            f"{operation(root)} failed with {outcome}; it began {len(chain) - 1} levels below, "
-            f"in {operation(origin)}: {error}"
-        )
-    ids = len(chain)
+        depth = len(chain) - 1
+        levels = "1 level" if depth == 1 else f"{depth} levels"
+        title = f"{operation(root)} failed with {outcome}; it began {levels} below, in {asked(origin)}: {error}"
     return Finding(
         kind="error_origin",
         severity=Severity.CRITICAL,
@@ -99,7 +97,7 @@ def _finding(trace: Trace, origin: ReadSpan, *, others: int) -> Finding:
             "error_type": error_type(origin),
             "message": plain(origin.status_message),
             "chain": [f"{span.service}: {span.name}" for span in chain[:MAX_SPAN_IDS]],
-            "chain_length": ids,
+            "chain_length": len(chain),
             "other_failures": others,
         },
     )

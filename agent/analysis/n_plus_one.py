@@ -92,6 +92,8 @@ def _finding(owner: ReadSpan, group: list[Call], *, total_ns: int, saving_ns: in
 def _is_same(group: list[Call]) -> bool:
     """Whether nothing differs between the calls, not even a value."""
     first = group[0]
+    if not first.is_read:
+        return False
     if first.sort is Sort.DATABASE:
         return first.exact is not None and "?" not in first.operation
     # "REDACTED" and "?" stand where values were, which may well have differed.

@@ -50,7 +50,9 @@ def _finding(sequence: Sequence) -> Finding:
     if max(pauses) < NO_PAUSE_NS:
         paused = "without a pause"
     else:
-        paused = f"with pauses of {took(min(pauses))} to {took(max(pauses))}"
+        shortest, longest = took(min(pauses)), took(max(pauses))
+        range_of = shortest if shortest == longest else f"{shortest} to {longest}"
+        paused = f"with pauses of {range_of}"
     outcome = "until it succeeded" if sequence.has_succeeded else "in vain"
     is_grave = not sequence.has_succeeded or sequence.cost_ns >= GRAVE_COST_NS
     kinds = ", ".join(plain(kind) for kind in dict.fromkeys(failures))

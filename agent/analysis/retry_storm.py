@@ -61,7 +61,8 @@ def retry_storm(
     for key, load in loads.items():
         wanted = load.calls - load.repeated
         ratio = load.calls / max(1, wanted)
-        if load.calls >= thresholds.retry_storm_attempts and ratio >= thresholds.retry_storm_ratio:
+        is_many = load.calls >= thresholds.retry_storm_attempts
+        if load.repeated and is_many and ratio >= thresholds.retry_storm_ratio:
             yield _storm(key, load, ratio)
 
 

@@ -38,7 +38,7 @@ def sequential(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
     """One finding per run."""
     for owner, calls in tree.by_owner():
         for run in _runs(calls, thresholds):
-            if len(run) < thresholds.sequential_calls or _is_n_plus_one(run, thresholds):
+            if len(run) < max(2, thresholds.sequential_calls) or _is_n_plus_one(run, thresholds):
                 continue
             whole_ns = run[-1].interval.end_ns - run[0].interval.start_ns
             saving_ns = whole_ns - max(call.interval.length_ns for call in run)

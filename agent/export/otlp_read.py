@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.errors import SpanFileError
@@ -19,7 +18,7 @@ from agent.spans.span import SpanKind, Status
 from agent.spans.trace import ReadEvent, ReadLink, ReadSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from agent.spans.span import Value
@@ -129,7 +128,7 @@ def _value(value: Table) -> Value:
     """An AnyValue: of its fields one is set."""
     for kind, content in value.items():
         read = _VALUES.get(kind)
-        if read is not None:
+        if read is not None and content is not None:
             return read(content, kind)
     return ""
 

@@ -98,7 +98,9 @@ def order(shop: Shop) -> Story:
     at += 1.2
     for text, path in (("GET", "http://payment/limits/17"), ("POST", "http://payment/charges")):
         took = shop.about(30)
-        call = story.http(at, at + took, root, f"{text} {path}", name=text, attributes=shop.pooled())
+        call = story.http(
+            at, at + took, root, f"{text} {path}", name=text, attributes=shop.pooled()
+        )
         served = story.server(
             at + 0.4 + shop.skew_ms,
             at + took - 0.4 + shop.skew_ms,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.analysis.calls import CallTree
 from agent.analysis.finding import Finding
@@ -178,7 +178,7 @@ def found(
 
 
 def found_in(
-    analysis: Callable[..., Iterator[Finding]],
+    analysis: Callable[[Sequence[CallTree], Thresholds], Iterable[Finding]],
     stories: Iterable[Story],
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Finding]:

@@ -144,7 +144,10 @@ def test_the_operation_that_a_slow_request_waited_for_is_named() -> None:
     root = story.server(0, 1245)
     query = story.sql(100, 1200, root, "SELECT a FROM b", name="SELECT b")
     (finding,) = found(dominant, story)
-    assert finding.title == "`GET /orders` of shop took 1.25 s, 1.1 s of it in `SELECT b` of shop"
+    assert (
+        finding.title
+        == "`GET /orders` of shop took 1.25 s, 1.1 s of it in `SELECT b` of shop at postgresql db:5432"
+    )
     assert (finding.span_ids, finding.confidence.level) == (ids(query), Level.HIGH)
     assert finding.details["share"] == 0.8835
 
@@ -156,7 +159,7 @@ def test_attempts_count_together() -> None:
         story.http(at, at + 900, root, "GET http://b/", name="GET /x") for at in (0, 1000, 2000)
     ]
     (finding,) = found(dominant, story)
-    assert finding.title.endswith("2.7 s of it in `GET /x` of shop in 3 calls")
+    assert finding.title.endswith("2.7 s of it in `GET /x` of shop at b:80 in 3 calls")
     assert finding.span_ids == ids(*calls)
 
 

@@ -43,7 +43,9 @@ def test_the_name_the_resolver_and_the_code_behind_a_slow_order() -> None:
 
 def test_a_name_that_does_not_exist_behind_a_failed_request() -> None:
     (finding,) = look(("gatewey.example.com", "NXDOMAIN"), error="500")
-    assert "needed the name gatewey.example.com, which did not resolve (EAI_NONAME)" in finding.title
+    assert (
+        "needed the name gatewey.example.com, which did not resolve (EAI_NONAME)" in finding.title
+    )
     assert finding.severity is Severity.CRITICAL
 
 

@@ -31,11 +31,16 @@ def test_the_deepest_failed_span_and_the_chain_up_to_the_user() -> None:
     story = chain("500", "502", "502", "connection_refused")
     (finding,) = found(error_origin, story)
     assert finding.title == (
-        "`GET /page` of front failed with 500; it began 3 levels below, in `GET` of s2: connection_refused"
+        "`GET /page` of front failed with 500; it began 3 levels below, in `GET` of s2 at s3:80: connection_refused"
     )
     assert finding.span_ids == ids(*reversed(story.spans))
     assert finding.confidence.level is Level.HIGH
-    assert finding.details["chain"] == ["s2: GET", "s2: GET /orders", "front: GET", "front: GET /page"]
+    assert finding.details["chain"] == [
+        "s2: GET",
+        "s2: GET /orders",
+        "front: GET",
+        "front: GET /page",
+    ]
     assert finding.details["error_type"] == "connection_refused"
 
 

@@ -30,8 +30,6 @@ def test_two_days_that_are_alike_do_not_differ(seed: int) -> None:
     assert compare(Shop(seed).requests(400), Shop(seed + 100).requests(400)) == []
 
 
-
-
 def n_plus_one(story: Story) -> None:
     root = story.server(0, 300, name="GET /orders")
     for number in range(20):

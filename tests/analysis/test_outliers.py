@@ -56,13 +56,14 @@ def test_too_little_history_says_nothing() -> None:
 
 
 def test_limits_are_wide_for_routes_that_vary_and_never_below_what_matters() -> None:
-    steady = usual([10 * MS] * 50, DEFAULTS)
-    varied = usual([MS * 2 ** (number % 12) for number in range(240)], DEFAULTS)
-    slow = usual([1000 * MS] * 50, DEFAULTS)
-    assert steady and varied and slow
-    assert steady.limit_ns == 110 * MS
-    assert varied.limit_ns > 100_000 * MS
-    assert slow.limit_ns == 5000 * MS
+    def limit_ns(*durations_ns: int) -> int:
+        known = usual(durations_ns, DEFAULTS)
+        assert known is not None
+        return known.limit_ns
+
+    assert limit_ns(*[10 * MS] * 50) == 110 * MS
+    assert limit_ns(*(MS * 2 ** (number % 12) for number in range(240))) > 100_000 * MS
+    assert limit_ns(*[1000 * MS] * 50) == 5000 * MS
 
 
 def test_absurd_durations_do_no_harm() -> None:

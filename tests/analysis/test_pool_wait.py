@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 
+import pytest
+
 from agent.analysis.finding import Level
 from agent.analysis.pool_wait import pool_wait
 from agent.analysis.thresholds import Thresholds
@@ -61,7 +63,7 @@ def test_a_pool_that_is_too_small_is_inferred() -> None:
     assert finding.details["is_inferred"] is True
     # The last two of 40 requests, 10 ms apart, wait for 19 queries of 50 ms before them on their connection.
     waited_ms = 19 * 50 + 18 * 0.2 + 10 + 1 - 390
-    assert abs(finding.details["worst_ns"] - waited_ms * MS) < 2 * MS
+    assert finding.details["worst_ns"] == pytest.approx(waited_ms * MS, abs=2 * MS)
 
 
 def test_a_pool_that_is_large_enough_is_fine() -> None:

@@ -32,7 +32,9 @@ def test_one_quick_retry_that_succeeded_is_for_information() -> None:
     story.http(0, 10, root, URL, error="503")
     story.http(11, 20, root, URL)
     (finding,) = found(retries, story)
-    assert "2 times without a pause, until it succeeded (503): 11 ms of 100 ms lost" in finding.title
+    assert (
+        "2 times without a pause, until it succeeded (503): 11 ms of 100 ms lost" in finding.title
+    )
     assert finding.severity is Severity.INFO
 
 

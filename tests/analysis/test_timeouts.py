@@ -68,7 +68,9 @@ def test_a_request_that_ran_into_its_own_limit() -> None:
     story = Story()
     story.server(0, 5000, error="timeout")
     (finding,) = found(timeouts, story)
-    assert finding.title == "`GET /orders` of shop ran into a timeout after 5 s and gave up (timeout)"
+    assert (
+        finding.title == "`GET /orders` of shop ran into a timeout after 5 s and gave up (timeout)"
+    )
 
 
 def test_look_ups_are_left_to_dns() -> None:

@@ -9,10 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli_analyze import analyze_command, read_files
+from agent.counters import Ledger
 from agent.errors import ConfigError, SpanFileError
 from agent.export.otlp_json import encode_line
+from agent.replay import replay
 from agent.spans.span import Attributes, Resource, Span, SpanKind, Status
 
+RECORDINGS = Path(__file__).parent / "recordings"
 RESOURCE = Resource([("service.name", "shop")])
 
 
@@ -121,6 +124,27 @@ def test_files_that_are_not_there_or_hold_no_spans_are_named(tmp_path: Path) -> 
         run(tmp_path / "none")
     with pytest.raises(SpanFileError, match="standard input, line 1: it is not JSON"):
         run(given=b"hello\n")
+
+
+@pytest.mark.parametrize(
+    ("recording", "titles"),
+    [
+        ("shop", []),
+        (
+            "troubles",
+            [
+                "`GET /fine` of poller failed with 503; it began 1 level below, in `GET /fine` of shop: 503",
+                "`GET /gone` of shop failed with connection_closed_by_peer, and no call of it that was seen failed",
+            ],
+        ),
+    ],
+)
+def test_recorded_traffic(recording: str, titles: list[str]) -> None:
+    spans: list[Span] = []
+    replay(RECORDINGS / f"{recording}.rec", emit=spans.append, ledger=Ledger(), seed=0)
+    report = json.loads(run("--json", given=encode_line(spans)).stdout)
+    assert [finding["title"] for finding in report["findings"]] == titles
+    assert report["spans"] == len(spans) > 0
 
 
 def test_what_is_left_out_is_said(write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -296,10 +296,9 @@ class _Cause:
 def _cause(pair: _Pair) -> _Cause | None:
     old, new = _self_times(pair.before), _self_times(pair.after)
     added = {what: spent - old.get(what, 0) for what, spent in new.items()}
-    if not added:
-        return None
-    (service, name), most = max(added.items(), key=lambda item: item[1])
-    return _Cause(f"`{plain(name)}` of {plain(service)}", int(most)) if most > 0 else None
+    service, name = max(added, key=lambda what: added[what], default=("", ""))
+    most = int(added.get((service, name), 0))
+    return _Cause(f"`{plain(name)}` of {plain(service)}", most) if most > 0 else None
 
 
 def _self_times(requests: list[_Request]) -> dict[Route, float]:

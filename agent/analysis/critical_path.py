@@ -123,7 +123,8 @@ def dominant(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
         return
     spans = list({segment.span.span_id: segment.span for segment in segments[what]}.values())
     is_leaf = not any(trace.children(span) for span in spans)
-    where = asked(spans[0])
+    places = {asked(span) for span in spans}
+    where = places.pop() if len(places) == 1 else operation(spans[0])
     if spans[0] is root and is_leaf:
         title = f"{where} took {took(spent_ns)}, and nothing that it called was seen"
         confidence = Confidence(Level.LOW, "calls that zerospan cannot see would look the same")

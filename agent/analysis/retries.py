@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from agent.analysis import attributes as names
 from agent.analysis import each_trace
 from agent.analysis.attempts import Sequence, sequences
+from agent.analysis.calls import Sort
 from agent.analysis.finding import Confidence, Evidence, Finding, Level, Severity
 from agent.analysis.wording import operation, plain, took
 
@@ -60,7 +61,7 @@ def _finding(sequence: Sequence) -> Finding:
         kind="retries",
         severity=Severity.WARNING if is_grave else Severity.INFO,
         title=(
-            f"{operation(sequence.owner)} tried {_what(first)} {len(attempts)} times {paused}, {outcome} "
+            f"{operation(sequence.owner)} {_what(first)} {len(attempts)} times {paused}, {outcome} "
             f"({kinds}): {took(sequence.cost_ns)} of {took(sequence.owner.duration_ns)} lost"
         ),
         subject=(sequence.owner.service, sequence.owner.name, first.target, first.operation),
@@ -89,7 +90,7 @@ def _of_count(tree: CallTree, call: Call, count: int) -> Finding:
     return Finding(
         kind="retries",
         severity=Severity.INFO,
-        title=f"{operation(owner or call.span)} sent {_what(call)} {count + 1} times",
+        title=f"{operation(owner or call.span)} sent `{plain(call.operation)}` at {plain(call.target) or 'its target'} {count + 1} times",
         subject=(call.span.service, (owner or call.span).name, call.target, call.operation),
         evidence=(Evidence.of([call.span]),),
         confidence=Confidence(
@@ -105,4 +106,6 @@ def _of_count(tree: CallTree, call: Call, count: int) -> Finding:
 
 
 def _what(call: Call) -> str:
-    return f"`{plain(call.operation)}`" + (f" at {plain(call.target)}" if call.target else "")
+    if call.sort is Sort.DNS:  # each attempt may have asked another resolver
+        return f"tried to resolve {plain(call.operation)}"
+    return f"tried `{plain(call.operation)}`" + (f" at {plain(call.target)}" if call.target else "")

@@ -128,3 +128,40 @@ def test_one_fault_among_healthy_requests_is_found(fault: Callable[[Story], None
 
 def test_every_analysis_has_its_fault() -> None:
     assert {fault.__name__ for fault in FAULTS} == load_all().keys()
+
+
+def test_the_order_that_takes_thirty_seconds() -> None:
+    """The payment service asks a resolver that does not answer, three times, and lives without the answer."""
+    story = Story(10**6, service="checkout")
+    root = story.server(0, 28_400, name="POST /orders")
+    story.sql(5, 25, root, "INSERT INTO orders VALUES (?)")
+    call = story.http(30, 28_390, root, "POST http://payment/pay", name="POST /pay")
+    pay = story.server(31, 28_389, call, name="POST /pay", service="payment")
+    for at in (40, 9_140, 18_240):
+        for resolver, later in (("10.0.0.2", 0), ("10.0.0.3", 4_500)):
+            for _ in ("A", "AAAA"):
+                begin = at + later
+                story.dns(
+                    begin, begin + 4_500, pay, "gateway.example", "timeout", resolver=resolver
+                )
+    usual = [quick_order(number) for number in range(1, 41)]
+    findings = {one.kind: one for one in analyze([*usual, story.trace])}
+    assert {kind: one.title for kind, one in findings.items()} == {
+        "dns": "`POST /pay` of payment needed the name gateway.example, which did not resolve (EAI_AGAIN): "
+        "resolver 10.0.0.2:53, 10.0.0.3:53 gave timeout to 12 look-ups, 27 s of 28.4 s lost",
+        "critical_path": "`POST /orders` of checkout took 28.4 s, 27 s of it in `DNS` of payment in 6 calls",
+        "retries": "`POST /pay` of payment tried to resolve gateway.example 6 times with pauses of 0 ns to 100 ms, "
+        "in vain (timeout): 27.2 s of 28.4 s lost",
+        "slow_outlier": "`POST /orders` of checkout took 28.4 s, 24 times its usual 1.2 s; so did `POST /pay` of payment below it",
+    }
+
+
+def quick_order(number: int) -> Trace:
+    story = Story(number, service="checkout")
+    root = story.server(0, 1200, name="POST /orders")
+    call = story.http(30, 1190, root, "POST http://payment/pay", name="POST /pay")
+    pay = story.server(31, 1189, call, name="POST /pay", service="payment")
+    story.dns(40, 45, pay, "gateway.example")
+    story.http(50, 600, pay, "POST http://gateway.example/charge", name="POST /charge")
+    story.sql(610, 1180, pay, "INSERT INTO charges VALUES (?)")
+    return story.trace

@@ -70,3 +70,10 @@ def test_absurd_durations_do_no_harm() -> None:
     known = usual([0] * 30 + [2**63] * 29, Thresholds(outlier_deviations=1000))
     assert known is not None
     assert known.limit_ns > 2**63
+
+
+def test_slow_requests_side_by_side_are_told_by_the_one_above_them() -> None:
+    story = order(99, 30_100)
+    story.server(0, 900, story.spans[0], name="GET /stock", service="stock")
+    (finding,) = found_in(slow_outlier, [*HISTORY, story])
+    assert finding.span_ids == ids(story.spans[0], story.spans[3])

@@ -64,3 +64,16 @@ def test_layers_that_retry_multiply() -> None:
 def test_one_layer_does_not_multiply() -> None:
     assert found_in(retry_storm, [layers(3, 1)]) == []
     assert found_in(retry_storm, [layers(1, 3)]) == []
+
+
+def test_a_call_that_is_retried_once_in_all_attempts_does_not_multiply() -> None:
+    story = layers(1, 3)
+    served = story.spans[2]
+    story.http(300, 400, served, URL, error="503")
+    assert found_in(retry_storm, [story]) == []
+
+
+def test_evidence_of_a_long_storm_is_bounded() -> None:
+    (finding,) = found_in(retry_storm, [request(number, 2) for number in range(1, 31)])
+    assert len(finding.evidence) == 20
+    assert finding.details["retries"] == 30

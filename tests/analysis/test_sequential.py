@@ -122,3 +122,12 @@ def test_a_long_run_names_only_some_calls() -> None:
     (finding,) = found(sequential, page(urls))
     assert "4 more)" in finding.title
     assert finding.details["count"] == 9
+
+
+def test_calls_to_nobody_knows_whom_are_no_run() -> None:
+    story = Story()
+    root = story.server(0, 300)
+    for number, url in enumerate(URLS):
+        more = {"server.address": ""}
+        story.http(100 * number, 100 * number + 99, root, url, attributes=more)
+    assert found(sequential, story) == []

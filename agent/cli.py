@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 import click
 
 from agent import __version__, check
+from agent.cli_analyze import analyze_command
 from agent.cli_redact import redact_check
 from agent.config import Config, load
 from agent.counters import Ledger
@@ -301,6 +302,9 @@ def ps(**flags: Any) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
     console.print(table)
+
+
+commands.add_command(analyze_command)
 
 
 def _run(work: Callable[[], None], ledger: Ledger) -> None:

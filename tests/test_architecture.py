@@ -28,7 +28,7 @@ WITHOUT_TEST_FILE = {
 
 DOORS = {
     "bcc": {"agent/kernel/bpf.py"},
-    "click": {"agent/cli.py", "agent/cli_redact.py"},
+    "click": {"agent/cli.py", "agent/cli_analyze.py", "agent/cli_redact.py"},
     "grpc": {"agent/export/grpc.py"},
     "isal": {"agent/export/compress.py"},
     "msgspec": {"agent/config.py"},

@@ -45,6 +45,7 @@ def test_help_lists_the_commands():
     assert done.returncode == 0
     commands = done.stdout.partition("Commands:\n")[2]
     assert [line.split()[0] for line in commands.splitlines()] == [
+        "analyze",
         "check",
         "explain",
         "ps",

@@ -124,16 +124,8 @@ def test_table_of_flags_is_what_the_commands_take() -> None:
 
 
 def test_commands_are_documented() -> None:
-    assert [name.split()[1] for name in first_codes(README, "| command |")] == [
-        "run",
-        "check",
-        "ps",
-        "record",
-        "replay",
-        "explain",
-        "redact-check",
-    ]
-    assert set(COMMANDS) == {"run", "check", "ps", "record", "replay", "explain", "redact-check"}
+    documented = [name.split()[1] for name in first_codes(README, "| command |")]
+    assert sorted(documented) == sorted(COMMANDS)
 
 
 def test_exit_codes_are_documented() -> None:

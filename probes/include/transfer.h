@@ -148,7 +148,7 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 
 		state->tail = 0;
 		if (payload.base && !payload.next && moved >= sizeof(state->tail))
-			bpf_probe_read_user(&state->tail, sizeof(state->tail), (void *)end);
+			read_user(&state->tail, sizeof(state->tail), (void *)end);
 		count(COUNT_BULK_CALLS);
 		return;
 	}
@@ -183,7 +183,7 @@ static __always_inline u32 sequence_of(void *sk, s64 moved, bool is_egress)
 	if (is_egress)
 		return read_u32(sk + OFFSETOF_tcp_sock__write_seq) - (u32)moved;
 	behind = read_u32(sk + OFFSETOF_tcp_sock__copied_seq);
-	bpf_probe_read_kernel(&shutdown, sizeof(shutdown), sk + OFFSETOF_sock__sk_shutdown);
+	read_kernel(&shutdown, sizeof(shutdown), sk + OFFSETOF_sock__sk_shutdown);
 	/* The peer's FIN has a number, too; a call that takes the last bytes takes it with them. */
 	if ((shutdown & RCV_SHUTDOWN) && behind == read_u32(sk + OFFSETOF_tcp_sock__rcv_nxt))
 		behind--;

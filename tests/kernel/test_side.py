@@ -158,11 +158,15 @@ def test_watches():
 
 
 def test_detaching_leaves_the_maps():
-    descriptor = os.memfd_create("program")
-    attached = Attached(maps={"records": os.memfd_create("map")}, descriptors=[descriptor])
+    hooks = [("f", "fentry:a"), ("g", "kprobe:b"), ("h", "raw_tracepoint:c")]
+    descriptors = [os.memfd_create(function) for function, _ in hooks]
+    attached = Attached(
+        maps={"records": os.memfd_create("map")}, hooks=hooks, descriptors=[*descriptors]
+    )
     attached.detach()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+    for descriptor in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
     os.fstat(attached.maps["records"])
     attached.close()
     assert attached == Attached(maps={})

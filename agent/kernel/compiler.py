@@ -1,0 +1,95 @@
+"""The compiler: libbcc, without its Python module.
+
+bcc's module imports 5000 lines of what we do not need and the same library. This is the only file that knows the library.
+It is loaded by the loader process alone (`bpf.py`), since it maps 60 MB of LLVM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ctypes.util
+import os
+from typing import TYPE_CHECKING, Final
+
+from agent.errors import CompileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIBRARY: Final = "libbcc.so.0"
+
+_ALLOW_RLIMIT: Final = 1
+_CAP_SYSLOG: Final = 34
+_CAPABILITY_VERSION_3: Final = 0x20080522
+
+
+class Compiler:
+    """libbcc, and the one program text that it compiles here."""
+
+    def __init__(self) -> None:
+        """Load the library. Raises a CompileError that says what is missing."""
+        stub = os.environ["BCC_KERNEL_SOURCE"]
+        if not os.path.isdir(stub):
+            raise CompileError(
+                f"the header tree {stub} is missing: zerospan is not installed whole"
+            )
+        try:
+            lib = ctypes.CDLL(LIBRARY)
+        except OSError as error:
+            raise CompileError(
+                f"bcc's library cannot be loaded ({error}): install the distribution's package python3-bpfcc "
+                "or libbpfcc"
+            ) from error
+        lib.bpf_module_create_c_from_string.restype = ctypes.c_void_p
+        lib.bpf_function_start.restype = ctypes.c_void_p
+        lib.bpf_function_size.restype = ctypes.c_size_t
+        self._lib = lib
+        self._module = ctypes.c_void_p()
+
+    def compile(self, text: str, flags: Sequence[str]) -> None:
+        """Compile the text and make its maps. Raises a CompileError; the compiler's words go to stderr."""
+        words = [flag.encode() for flag in (*flags, "-Wno-macro-redefined")]
+        hide_kernel_addresses()
+        module = self._lib.bpf_module_create_c_from_string(
+            *(text.encode(), 0, (ctypes.c_char_p * len(words))(*words), len(words)),
+            *(_ALLOW_RLIMIT, None),
+        )
+        if not module:
+            raise CompileError("the BPF programs do not compile")
+        self._module = ctypes.c_void_p(module)
+
+    def code(self, function: str) -> bytes:
+        """The instructions of a program."""
+        name = function.encode()
+        size = self._lib.bpf_function_size(self._module, name)
+        start = self._lib.bpf_function_start(self._module, name)
+        if not start:
+            raise CompileError(f"the program text has no function {function}")
+        return ctypes.string_at(start, size)
+
+    def map(self, name: str) -> int:
+        """The descriptor of a map."""
+        return int(self._lib.bpf_table_fd(self._module, name.encode()))
+
+
+def is_available() -> bool:
+    """Whether the library is installed; it is not loaded for that."""
+    return ctypes.util.find_library("bcc") is not None
+
+
+def hide_kernel_addresses() -> None:
+    """Give up the right to see kernel addresses (CAP_SYSLOG), in this process.
+
+    Whatever it compiles, bcc reads /proc/kallsyms into a hash table to find out whether the kernel has
+    bpf_probe_read_kernel, which our programs call by number. Symbols without an address it passes over, which takes a
+    third of the time.
+    """
+    libc = ctypes.CDLL(None)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # Twice effective, permitted, inheritable: the lower and the upper 32 capabilities (capget(2)).
+    sets = (ctypes.c_uint32 * 6)()
+    with contextlib.suppress(AttributeError):
+        if libc.capget(header, sets) == 0:
+            sets[3] &= ~(1 << _CAP_SYSLOG - 32)
+            libc.capset(header, sets)

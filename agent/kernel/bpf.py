@@ -8,7 +8,8 @@ agent, however it ends.
     agent -> loader   a JSON object: text, flags, programs, maps
     loader -> agent   {"maps": [...]} with their descriptors: loaded
     agent -> loader   "attach"
-    loader -> agent   {"attached": [[function, hook], ...], "failed": {hook: reason}} with the descriptors; exit
+    loader -> agent   {"attached": [[function, hook], ...], "programs": [hook, ...], "failed": {hook: reason}} with the
+                      descriptors of attachments and programs; exit
     loader -> agent   {"error": kind, "message": text} instead, at any point
 """
 
@@ -112,7 +113,16 @@ def _serve(channel: socket.socket, compiler: Compiler, request: dict[str, Any]) 
                 )
             else:
                 failed[hook] = os.strerror(-descriptor)
-    send_message(channel, {"attached": attached, "failed": failed}, descriptors)
+    descriptors += [program for _, program in programs]
+    send_message(
+        channel,
+        {
+            "attached": attached,
+            "programs": [spec["hooks"][0] for spec, _ in programs],
+            "failed": failed,
+        },
+        descriptors,
+    )
 
 
 def load(spec: dict[str, Any], code: bytes) -> int:

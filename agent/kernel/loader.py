@@ -42,7 +42,9 @@ class Attached:
     failed: dict[str, str] = field(default_factory=dict)
     """Optional hooks that could not be attached, and why."""
     descriptors: list[int] = field(default_factory=list)
-    programs: int = 0
+    """Of the attachments."""
+    programs: dict[str, int] = field(default_factory=dict)
+    """Descriptor of each program, by its first hook."""
 
     def detach(self) -> None:
         """Detach all programs; the maps stay."""
@@ -61,9 +63,9 @@ class Attached:
     def close(self) -> None:
         """Detach, and let the maps go."""
         self.detach()
-        for descriptor in self.maps.values():
-            os.close(descriptor)
-        self.maps.clear()
+        for held in (self.programs, self.maps):
+            _close_all(held.values())
+            held.clear()
 
 
 def _close_all(descriptors: Iterable[int]) -> None:
@@ -145,7 +147,6 @@ class Loader:
     def __init__(self) -> None:
         self._files = ExitStack()
         stub = self._files.enter_context(as_file(probes_folder() / "stub"))
-        self._programs = 0
         self._libraries: set[str] = set()
         self._channel, theirs = socket.socketpair()
         self._process = subprocess.Popen(
@@ -169,7 +170,6 @@ class Loader:
 
     def start(self, plan: Plan) -> None:
         """Let it compile and load."""
-        self._programs = len(plan.programs)
         request = {
             "text": plan.text,
             "flags": flags(plan.constants),
@@ -197,10 +197,12 @@ class Loader:
         self._libraries = _mapped_files(self._process.pid)
         prepare(attached.maps)
         self._send("attach")
-        reply, attached.descriptors = self._receive()
+        reply, descriptors = self._receive()
         attached.hooks = [(function, hook) for function, hook in reply["attached"]]
+        count = len(attached.hooks)
+        attached.descriptors = descriptors[:count]
+        attached.programs = dict(zip(reply["programs"], descriptors[count:], strict=True))
         attached.failed = reply["failed"]
-        attached.programs = self._programs
         return attached
 
     def close(self) -> None:

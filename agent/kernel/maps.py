@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
+_GET_INFO: Final = 15
+_MISSES_AT: Final = 208
+"""Offset of recursion_misses in struct bpf_prog_info, which only grows at its end."""
 _LOOK_UP, _UPDATE, _DELETE, _NEXT_KEY = 1, 2, 3, 4
 _EXPECTED: Final = frozenset((errno.ENOENT, errno.E2BIG, errno.ENOMEM))
 """No such key, or no room."""
@@ -90,6 +93,28 @@ def bpf_call(command: int, attribute: ctypes.Structure) -> int:
     if number is None:
         raise KernelError(f"the processor {platform.machine()} is not supported")
     return int(_libc.syscall(number, command, ctypes.byref(attribute), ctypes.sizeof(attribute)))
+
+
+class _Info(ctypes.Structure):
+    """The part of union bpf_attr that BPF_OBJ_GET_INFO_BY_FD uses."""
+
+    _fields_ = (
+        ("descriptor", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("info", ctypes.c_uint64),
+    )
+
+
+def recursion_misses(program: int) -> int:
+    """How often the kernel did not run a program, since it was running on that processor already.
+
+    0 where the kernel does not tell (before Linux 5.12).
+    """
+    info = ctypes.create_string_buffer(_MISSES_AT + 8)
+    attribute = _Info(descriptor=program, size=len(info), info=ctypes.addressof(info))
+    if bpf_call(_GET_INFO, attribute) < 0:
+        raise KernelError(f"a BPF program cannot be asked: {os.strerror(ctypes.get_errno())}")
+    return int.from_bytes(info.raw[_MISSES_AT:], "little") if attribute.size == len(info) else 0
 
 
 def possible_cpus() -> int:

@@ -23,14 +23,16 @@ import os
 import platform
 import resource
 import socket
-import struct
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agent.errors import AttachError, KernelError, LoadError
-from agent.kernel.compiler import Compiler
-from agent.kernel.maps import bpf_call
+from agent.kernel import cache
+from agent.kernel.compiled import INSTRUCTION, Compiled
+from agent.kernel.compiler import LIBRARY, Compiler
+from agent.kernel.maps import bpf_call, make_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,14 +61,14 @@ _LOG_BYTES: Final = 1 << 20
 _VARIANT_MARK: Final = 0x7A000001
 """VARIANT_MARK in probes/include/hooks.h."""
 _MOV64_IMMEDIATE: Final = 0xB7
-_INSTRUCTION: Final = struct.Struct("<BBhi")
 
 
 def main() -> NoReturn:
     """The loader process: descriptor 3 is the socket to the agent."""
     channel = socket.socket(fileno=3)
     try:
-        compiler = Compiler()
+        # Loading the compiler takes as long as the agent takes to find out what to compile; but it may be needless.
+        compiler = None if cache.has_any() else Compiler()
         request = receive_text(channel)
         if request:
             _serve(channel, compiler, json.loads(request))
@@ -77,25 +79,25 @@ def main() -> NoReturn:
     os._exit(0)
 
 
-def _serve(channel: socket.socket, compiler: Compiler, request: dict[str, Any]) -> None:
+def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str, Any]) -> None:
     # Before Linux 5.11 maps count as locked memory.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(
             resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         )
-    compiler.compile(request["text"], request["flags"])
+    compiled = compile_or_remember(request["text"], request["flags"], compiler)
+    maps = {spec.name: make_map(*astuple(spec)) for spec in compiled.maps}
+    numbers = [*maps.values()]
     failed: dict[str, str] = {}
     programs = []
     for spec in request["programs"]:
         try:
-            programs.append((spec, load(spec, compiler.code(spec["function"]))))
+            programs.append((spec, load(spec, compiled.linked(spec["function"], numbers))))
         except LoadError as error:
             if spec["is_required"]:
                 raise
             failed[spec["hooks"][0]] = str(error)
-    send_message(
-        channel, {"maps": request["maps"]}, [compiler.map(name) for name in request["maps"]]
-    )
+    send_message(channel, {"maps": request["maps"]}, [maps[name] for name in request["maps"]])
     if receive_text(channel) != "attach":
         return
     attached: list[tuple[str, str]] = []
@@ -125,6 +127,19 @@ def _serve(channel: socket.socket, compiler: Compiler, request: dict[str, Any]) 
     )
 
 
+def compile_or_remember(text: str, flags: Sequence[str], compiler: Compiler | None) -> Compiled:
+    """What this text becomes, with the help of what is kept from an earlier start."""
+    identity = cache.compiler_identity(LIBRARY)
+    if identity is None:
+        return (compiler or Compiler()).compile(text, flags)
+    key = cache.key_of(text, flags, identity)
+    compiled = cache.read(key)
+    if compiled is None:
+        compiled = (compiler or Compiler()).compile(text, flags)
+        cache.write(key, compiled)
+    return compiled
+
+
 def load(spec: dict[str, Any], code: bytes) -> int:
     """Load one program; its descriptor. Raises a LoadError with the kernel's words on stderr.
 
@@ -140,7 +155,7 @@ def load(spec: dict[str, Any], code: bytes) -> int:
     license_text = ctypes.create_string_buffer(b"GPL")
     attribute = _LoadAttribute(
         prog_type=_PROGRAM_TYPES[kind],
-        insn_cnt=len(code) // _INSTRUCTION.size,
+        insn_cnt=len(code) // INSTRUCTION.size,
         insns=ctypes.addressof(instructions),
         license=ctypes.addressof(license_text),
         prog_name=spec["function"].encode()[:15],
@@ -266,10 +281,10 @@ def put_variant(code: bytes, variant: int | None) -> bytes:
     if variant is None:
         return code
     patched = bytearray(code)
-    for at in range(0, len(code), _INSTRUCTION.size):
-        opcode, registers, offset, immediate = _INSTRUCTION.unpack_from(code, at)
+    for at in range(0, len(code), INSTRUCTION.size):
+        opcode, registers, offset, immediate = INSTRUCTION.unpack_from(code, at)
         if opcode == _MOV64_IMMEDIATE and immediate == _VARIANT_MARK:
-            _INSTRUCTION.pack_into(patched, at, opcode, registers, offset, variant)
+            INSTRUCTION.pack_into(patched, at, opcode, registers, offset, variant)
     return bytes(patched)
 
 

@@ -1,7 +1,7 @@
 """The compiler: libbcc, without its Python module.
 
 bcc's module imports 5000 lines of what we do not need and the same library. This is the only file that knows the library.
-It is loaded by the loader process alone (`bpf.py`), since it maps 60 MB of LLVM.
+It is used by the loader process alone (`bpf.py`), since it maps 60 MB of LLVM.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import CompileError
+from agent.kernel.compiled import Compiled, MapSpec, unlinked
+from agent.kernel.maps import map_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 
 
 class Compiler:
-    """libbcc, and the one program text that it compiles here."""
+    """libbcc."""
 
     def __init__(self) -> None:
         """Load the library. Raises a CompileError that says what is missing."""
@@ -42,35 +44,44 @@ class Compiler:
                 "or libbpfcc"
             ) from error
         lib.bpf_module_create_c_from_string.restype = ctypes.c_void_p
+        for name in ("bpf_function_name", "bpf_table_name"):
+            getattr(lib, name).restype = ctypes.c_char_p
         lib.bpf_function_start.restype = ctypes.c_void_p
-        lib.bpf_function_size.restype = ctypes.c_size_t
+        for name in ("bpf_function_size", "bpf_num_functions", "bpf_num_tables"):
+            getattr(lib, name).restype = ctypes.c_size_t
         self._lib = lib
-        self._module = ctypes.c_void_p()
 
-    def compile(self, text: str, flags: Sequence[str]) -> None:
-        """Compile the text and make its maps. Raises a CompileError; the compiler's words go to stderr."""
+    def compile(self, text: str, flags: Sequence[str]) -> Compiled:
+        """Compile a text. Raises a CompileError; the compiler's words go to stderr."""
+        lib = self._lib
         words = [flag.encode() for flag in (*flags, "-Wno-macro-redefined")]
         hide_kernel_addresses()
-        module = self._lib.bpf_module_create_c_from_string(
+        created = lib.bpf_module_create_c_from_string(
             *(text.encode(), 0, (ctypes.c_char_p * len(words))(*words), len(words)),
             *(_ALLOW_RLIMIT, None),
         )
-        if not module:
+        if not created:
             raise CompileError("the BPF programs do not compile")
-        self._module = ctypes.c_void_p(module)
-
-    def code(self, function: str) -> bytes:
-        """The instructions of a program."""
-        name = function.encode()
-        size = self._lib.bpf_function_size(self._module, name)
-        start = self._lib.bpf_function_start(self._module, name)
-        if not start:
-            raise CompileError(f"the program text has no function {function}")
-        return ctypes.string_at(start, size)
-
-    def map(self, name: str) -> int:
-        """The descriptor of a map."""
-        return int(self._lib.bpf_table_fd(self._module, name.encode()))
+        module = ctypes.c_void_p(created)
+        try:
+            # bcc makes the maps as well: they tell what they are, and go with the module.
+            descriptors, maps = [], []
+            for index in range(lib.bpf_num_tables(module)):
+                place = ctypes.c_size_t(index)
+                descriptors.append(int(lib.bpf_table_fd_id(module, place)))
+                name = lib.bpf_table_name(module, place).decode()
+                maps.append(MapSpec(name, *map_facts(descriptors[-1])))
+            places = {descriptor: place for place, descriptor in enumerate(descriptors)}
+            programs = {}
+            for index in range(lib.bpf_num_functions(module)):
+                name = lib.bpf_function_name(module, ctypes.c_size_t(index))
+                code = ctypes.string_at(
+                    lib.bpf_function_start(module, name), lib.bpf_function_size(module, name)
+                )
+                programs[name.decode()] = unlinked(code, places)
+            return Compiled(maps=tuple(maps), programs=programs)
+        finally:
+            lib.bpf_module_destroy(module)
 
 
 def is_available() -> bool:

@@ -9,8 +9,10 @@ import pytest
 
 from agent.errors import CompileError
 from agent.kernel import compiler
+from agent.kernel.compiled import Compiled, MapSpec
 from agent.kernel.compiler import Compiler, hide_kernel_addresses
 from agent.kernel.programs import probes_folder
+from tests.kernel.bpf_map import ARRAY, HASH, may_make_maps
 
 pytestmark = pytest.mark.skipif(not compiler.is_available(), reason="needs libbcc")
 
@@ -26,11 +28,25 @@ def stub(monkeypatch):
 
 
 def test_code_of_a_program():
-    found = Compiler()
-    found.compile("int f(void *ctx) { return NUMBER; }\n", ["-DNUMBER=7"])
-    assert found.code("f") == (0xB7 | 7 << 32).to_bytes(8, "little") + EXIT
-    with pytest.raises(CompileError, match="no function g"):
-        found.code("g")
+    found = Compiler().compile("int f(void *ctx) { return NUMBER; }\n", ["-DNUMBER=7"])
+    assert found == Compiled((), {"f": (0xB7 | 7 << 32).to_bytes(8, "little") + EXIT})
+
+
+@pytest.mark.skipif(not may_make_maps(), reason="needs the right to make BPF maps")
+def test_maps_of_a_text():
+    text = """
+        BPF_HASH(first, u64, u32, 7);
+        BPF_F_TABLE("array", u32, u64, second, 8, BPF_F_MMAPABLE);
+        int f(void *ctx) { u32 key = 0; u64 *found = second.lookup(&key); return found != 0; }
+    """
+    found = Compiler().compile(text, [])
+    assert found.maps == (
+        MapSpec("first", HASH, 8, 4, 7, 0),
+        MapSpec("second", ARRAY, 4, 8, 8, 1024),
+    )
+    # The instructions name the map by its place.
+    assert found.linked("f", [1000, 1001]) != found.programs["f"]
+    assert found.linked("f", [0, 1]) == found.programs["f"]
 
 
 def test_text_that_does_not_compile():

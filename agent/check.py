@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError
+from agent.kernel import compiler
 from agent.kernel.btf import VMLINUX, Btf
 from agent.kernel.layout import structs
 from agent.kernel.loader import Plan, plan
@@ -166,12 +166,12 @@ def _btf() -> Finding:
 
 
 def _compiler() -> Finding:
-    found = importlib.util.find_spec("bcc") is not None
+    found = compiler.is_available()
     return Finding(
         "bcc",
-        "found" if found else "its Python module is missing",
+        "found" if found else "its library is missing",
         is_fine=found,
-        advice="install the distribution's python3-bpfcc; run zerospan with the distribution's Python",
+        advice="install the distribution's python3-bpfcc or libbpfcc",
     )
 
 

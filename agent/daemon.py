@@ -115,7 +115,7 @@ class Daemon:
                 self._side = side
                 took = time.monotonic() - started
                 print(  # noqa: T201  (the line that scripts wait for)
-                    f"ready: {side.attached.programs} programs attached in {took:.1f} s",
+                    f"ready: {len(side.attached.programs)} programs attached in {took:.1f} s",
                     file=sys.stderr,
                     flush=True,
                 )

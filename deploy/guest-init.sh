@@ -9,6 +9,7 @@ mounted() { grep -qs " $1 " /proc/mounts; }
 mounted /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing
 mounted /sys/fs/bpf || mount -t bpf bpffs /sys/fs/bpf
 mounted /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /var/cache
 ulimit -n 65536
 
 # The root is 9p without a cache: each page of a library is a round trip to the host, each stat() too. What programs are

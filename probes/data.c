@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Bytes on TCP sockets, IPv4 and IPv6; and, where there are trampolines, the same on Unix stream sockets.
+ * Bytes on TCP sockets, IPv4 and IPv6, and on Unix stream sockets. Datagram and seqpacket sockets are not followed.
  *
  * Sees every call that moves bytes, whichever system call or io_uring request began it, since all end in the
  * functions hooked here. Does not see bytes that the kernel moves by itself: kTLS records, sockmap redirection, and
@@ -56,88 +56,62 @@ int data_send_begins(u64 *ctx)
 	return 0;
 }
 
-#if HAS_FUNCTION_tcp_sendpage
-/* sendfile and splice before Linux 6.5; since then they arrive at tcp_sendmsg. */
-int data_sendpage(u64 *ctx)
+/* Bytes that are not in user memory: splice from a socket to a pipe; and, before Linux 6.5, sendfile and splice to a
+ * socket, which arrive at sendmsg since. */
+int data_moved_unseen(u64 *ctx)
 {
-	if (is_watched())
-		passed_unseen((void *)ARGUMENT(ctx, 0), (s32)ARGUMENT(ctx, ARGUMENTS_tcp_sendpage), EGRESS);
-	return 0;
-}
-#endif
+	s64 result;
 
-/* splice from a socket to a pipe. */
-int data_splice_read(u64 *ctx)
-{
-	if (is_watched())
-		passed_unseen(sock_of((struct socket *)ARGUMENT(ctx, 0)), (s32)ARGUMENT(ctx, ARGUMENTS_tcp_splice_read),
-			      INGRESS);
+	if (!is_watched())
+		return 0;
+#if HAS_FUNCTION_sock_sendpage
+	if (variant() & VARIANT_EGRESS)
+		result = ARGUMENT(ctx, ARGUMENTS_sock_sendpage);
+	else
+#endif
+		result = ARGUMENT(ctx, ARGUMENTS_sock_splice_read);
+	passed_unseen(sock_of_file((void *)ARGUMENT(ctx, 0)), result, variant() & VARIANT_EGRESS ? EGRESS : INGRESS);
 	return 0;
 }
 
 #else
 
-int data_sendmsg_enter(struct pt_regs *regs)
+int data_begins(struct pt_regs *regs)
+{
+	return is_watched() ? enter_call(regs) : 0;
+}
+
+int data_send_begins(struct pt_regs *regs)
 {
 	if (!is_watched())
 		return 0;
-	send_begins((struct sock *)regs->di);
+	send_begins(variant() & VARIANT_UNIX ? sock_of((void *)regs->di) : (struct sock *)regs->di);
 	return enter_call(regs);
 }
 
-int data_sendmsg_exit(struct pt_regs *regs)
+int data_moved(struct pt_regs *regs)
 {
+	bool is_egress = variant() & VARIANT_EGRESS;
+	bool is_unix = variant() & VARIANT_UNIX;
 	s64 result = (s32)regs->ax;
 	struct call call;
+	struct sock *sk;
 
-	if (leave_call(&call))
-		moved((void *)call.argument[0], (void *)call.argument[1], call.argument[2], result, true, 0, true);
+	if (!leave_call(&call))
+		return 0;
+	sk = is_unix ? sock_of((void *)call.argument[0]) : (struct sock *)call.argument[0];
+	moved(sk, (void *)call.argument[1], call.argument[2], result, is_egress, is_egress ? 0 : call.argument[3],
+	      !is_unix);
 	return 0;
 }
 
-#if HAS_FUNCTION_tcp_sendpage
-int data_sendpage_enter(struct pt_regs *regs)
-{
-	return is_watched() ? enter_call(regs) : 0;
-}
-
-int data_sendpage_exit(struct pt_regs *regs)
+int data_moved_unseen(struct pt_regs *regs)
 {
 	struct call call;
 
 	if (leave_call(&call))
-		passed_unseen((void *)call.argument[0], (s32)regs->ax, EGRESS);
-	return 0;
-}
-#endif
-
-int data_recvmsg_enter(struct pt_regs *regs)
-{
-	return is_watched() ? enter_call(regs) : 0;
-}
-
-int data_recvmsg_exit(struct pt_regs *regs)
-{
-	s64 result = (s32)regs->ax;
-	struct call call;
-
-	if (leave_call(&call))
-		moved((void *)call.argument[0], (void *)call.argument[1], call.argument[2], result, false,
-		      call.argument[3], true);
-	return 0;
-}
-
-int data_splice_read_enter(struct pt_regs *regs)
-{
-	return is_watched() ? enter_call(regs) : 0;
-}
-
-int data_splice_read_exit(struct pt_regs *regs)
-{
-	struct call call;
-
-	if (leave_call(&call))
-		passed_unseen(sock_of((void *)call.argument[0]), (s32)regs->ax, INGRESS);
+		passed_unseen(sock_of_file((void *)call.argument[0]), regs->ax,
+			      variant() & VARIANT_EGRESS ? EGRESS : INGRESS);
 	return 0;
 }
 

@@ -39,19 +39,19 @@ static __always_inline void fill_ends(struct datagram_event *event, void *sk, vo
 	if (family == AF_INET)
 		map_ipv4(event->local_address, sk + OFFSETOF_sock_common__skc_rcv_saddr);
 	else
-		bpf_probe_read_kernel(event->local_address, 16, sk + OFFSETOF_sock_common__skc_v6_rcv_saddr);
+		read_kernel(event->local_address, 16, sk + OFFSETOF_sock_common__skc_v6_rcv_saddr);
 	if (name_family == AF_INET) { /* struct sockaddr_in: family, port, address */
 		event->remote_port = __builtin_bswap16(read_u16(name + 2));
 		map_ipv4(event->remote_address, name + 4);
 	} else if (name_family == AF_INET6) { /* struct sockaddr_in6: family, port, flow, address */
 		event->remote_port = __builtin_bswap16(read_u16(name + 2));
-		bpf_probe_read_kernel(event->remote_address, 16, name + 8);
+		read_kernel(event->remote_address, 16, name + 8);
 	} else {
 		event->remote_port = __builtin_bswap16(read_u16(sk + OFFSETOF_sock_common__skc_dport));
 		if (family == AF_INET)
 			map_ipv4(event->remote_address, sk + OFFSETOF_sock_common__skc_daddr);
 		else
-			bpf_probe_read_kernel(event->remote_address, 16, sk + OFFSETOF_sock_common__skc_v6_daddr);
+			read_kernel(event->remote_address, 16, sk + OFFSETOF_sock_common__skc_v6_daddr);
 	}
 }
 
@@ -125,9 +125,9 @@ int datagram_moved(u64 *ctx)
 }
 
 /* Not filtered: what was put into the maps must leave them, whoever closes the socket. */
-int datagram_close_begins(u64 *ctx)
+int datagram_closes(u64 *ctx)
 {
-	u64 socket = known_identity((void *)ARGUMENT(ctx, 0));
+	u64 socket = known_identity(sock_of_file((void *)ARGUMENT(ctx, 1)));
 	struct datagram_end_event *event;
 
 	if (!socket || !datagram_sockets.lookup(&socket))

@@ -67,7 +67,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 	if (length > MAX_ARGUMENT_BYTES)
 		length = MAX_ARGUMENT_BYTES;
 	record->event.captured = length;
-	if (bpf_probe_read_user(record->arguments, length, (void *)start)) {
+	if (read_user(record->arguments, length, (void *)start)) {
 		record->event.captured = 0;
 		count(COUNT_UNREADABLE_BYTES);
 	}

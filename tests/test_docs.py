@@ -192,7 +192,7 @@ def counters() -> list[str]:
         name.removeprefix("COUNT_").lower()
         for name in enum("maps.h", "counter")
         if name != "COUNT_MAX"
-    ]
+    ] + ["recursion_misses"]
 
 
 def causes_in_sources(pattern: str) -> set[str]:

@@ -1,29 +1,38 @@
-"""Compiles, loads and attaches the programs; the only file that imports bcc.
+"""Compiles, loads and attaches the programs.
 
-It runs as a process of its own that lives for a second: bcc maps 60 MB of compiler, which the agent does not need
-afterwards. It hands the file descriptors of maps and attachments to the agent over a Unix socket and exits without
+It runs as a process of its own that lives for a second: bcc maps 60 MB of compiler (`compiler.py`), which the agent does
+not need afterwards. It hands the file descriptors of maps and attachments to the agent over a Unix socket and exits without
 detaching. A program stays attached as long as somebody holds the descriptor of its attachment, so nothing outlives the
 agent, however it ends.
 
     agent -> loader   a JSON object: text, flags, programs, maps
     loader -> agent   {"maps": [...]} with their descriptors: loaded
     agent -> loader   "attach"
-    loader -> agent   {"attached": [[function, hook], ...], "failed": {hook: reason}} with the descriptors; exit
+    loader -> agent   {"attached": [[function, hook], ...], "programs": [hook, ...], "failed": {hook: reason}} with the
+                      descriptors of attachments and programs; exit
     loader -> agent   {"error": kind, "message": text} instead, at any point
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import json
 import os
+import platform
+import resource
 import socket
-import struct
 import sys
+from dataclasses import astuple
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from agent.errors import AttachError, CompileError, KernelError, LoadError
-from agent.kernel.maps import bpf_call
+from agent.errors import AttachError, KernelError, LoadError
+from agent.kernel import cache
+from agent.kernel.compiled import INSTRUCTION, Compiled
+from agent.kernel.compiler import LIBRARY, Compiler
+from agent.kernel.maps import bpf_call, make_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,23 +41,34 @@ MAX_MESSAGE: Final = 4 * 1024 * 1024
 DESCRIPTORS_PER_MESSAGE: Final = 200
 """The kernel passes 253 at the most (SCM_MAX_FD)."""
 
-_KPROBE_ENTRY, _KPROBE_RETURN = 0, 1
 _ATTACH_TYPES: Final = {"fentry": 24, "fexit": 25}
 """BPF_TRACE_FENTRY, BPF_TRACE_FEXIT."""
-_BPF_PROG_LOAD, _BPF_PROG_TYPE_TRACING = 5, 26
+_PROGRAM_TYPES: Final = {
+    "kprobe": 2,
+    "kretprobe": 2,
+    "raw_tracepoint": 17,
+    "fentry": 26,
+    "fexit": 26,
+}
+"""BPF_PROG_TYPE_KPROBE, _RAW_TRACEPOINT, _TRACING."""
+_BPF_PROG_LOAD, _BPF_RAW_TRACEPOINT_OPEN = 5, 17
+_KPROBE_TYPE: Final = Path("/sys/bus/event_source/devices/kprobe/type")
+_KPROBE_RETURN_BIT: Final = Path("/sys/bus/event_source/devices/kprobe/format/retprobe")
+_PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
+_PERF_FLAG_FD_CLOEXEC: Final = 8
+_PERF_ENABLE, _PERF_SET_BPF = 0x2400, 0x40042408
 _LOG_BYTES: Final = 1 << 20
-_NO_ATTACH_TYPE: Final = 0xFFFFFFFF
 _VARIANT_MARK: Final = 0x7A000001
 """VARIANT_MARK in probes/include/hooks.h."""
 _MOV64_IMMEDIATE: Final = 0xB7
-_INSTRUCTION: Final = struct.Struct("<BBhi")
 
 
 def main() -> NoReturn:
     """The loader process: descriptor 3 is the socket to the agent."""
     channel = socket.socket(fileno=3)
     try:
-        compiler = _Compiler()
+        # Loading the compiler takes as long as the agent takes to find out what to compile; but it may be needless.
+        compiler = None if cache.has_any() else Compiler()
         request = receive_text(channel)
         if request:
             _serve(channel, compiler, json.loads(request))
@@ -59,25 +79,32 @@ def main() -> NoReturn:
     os._exit(0)
 
 
-def _serve(channel: socket.socket, loaded: _Compiler, request: dict[str, Any]) -> None:
-    loaded.compile(request["text"], request["flags"])
+def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str, Any]) -> None:
+    # Before Linux 5.11 maps count as locked memory.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(
+            resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        )
+    compiled = compile_or_remember(request["text"], request["flags"], compiler)
+    maps = {spec.name: make_map(*astuple(spec)) for spec in compiled.maps}
+    numbers = [*maps.values()]
     failed: dict[str, str] = {}
     programs = []
     for spec in request["programs"]:
         try:
-            programs.append((spec, loaded.load(spec)))
+            programs.append((spec, load(spec, compiled.linked(spec["function"], numbers))))
         except LoadError as error:
             if spec["is_required"]:
                 raise
             failed[spec["hooks"][0]] = str(error)
-    send_message(channel, {"maps": request["maps"]}, [loaded.map(name) for name in request["maps"]])
+    send_message(channel, {"maps": request["maps"]}, [maps[name] for name in request["maps"]])
     if receive_text(channel) != "attach":
         return
     attached: list[tuple[str, str]] = []
     descriptors = []
     for spec, program in programs:
         for hook in spec["hooks"]:
-            descriptor = loaded.attach(program, hook)
+            descriptor = attach(program, hook)
             if descriptor >= 0:
                 attached.append((spec["function"], hook))
                 descriptors.append(descriptor)
@@ -88,96 +115,114 @@ def _serve(channel: socket.socket, loaded: _Compiler, request: dict[str, Any]) -
                 )
             else:
                 failed[hook] = os.strerror(-descriptor)
-    send_message(channel, {"attached": attached, "failed": failed}, descriptors)
+    descriptors += [program for _, program in programs]
+    send_message(
+        channel,
+        {
+            "attached": attached,
+            "programs": [spec["hooks"][0] for spec, _ in programs],
+            "failed": failed,
+        },
+        descriptors,
+    )
 
 
-class _Compiler:
-    """bcc, and the one program text that it compiles here."""
+def compile_or_remember(text: str, flags: Sequence[str], compiler: Compiler | None) -> Compiled:
+    """What this text becomes, with the help of what is kept from an earlier start."""
+    identity = cache.compiler_identity(LIBRARY)
+    if identity is None:
+        return (compiler or Compiler()).compile(text, flags)
+    key = cache.key_of(text, flags, identity)
+    compiled = cache.read(key)
+    if compiled is None:
+        compiled = (compiler or Compiler()).compile(text, flags)
+        cache.write(key, compiled)
+    return compiled
 
-    def __init__(self) -> None:
-        stub = os.environ["BCC_KERNEL_SOURCE"]
-        if not os.path.isdir(stub):
-            raise CompileError(
-                f"the header tree {stub} is missing: zerospan is not installed whole"
-            )
-        try:
-            from bcc import BPF  # noqa: PLC0415  (after the environment is known to be right)
-            from bcc.libbcc import lib  # noqa: PLC0415
-        except ImportError as error:
-            raise CompileError(
-                "bcc's Python module is missing: install the distribution's package python3-bpfcc "
-                "and run zerospan with the distribution's Python"
-            ) from error
-        self._lib = lib
 
-        class Quiet(BPF):  # type: ignore[misc]  # bcc has no types
-            """Does not attach by itself: the agent first says which processes are watched."""
+def load(spec: dict[str, Any], code: bytes) -> int:
+    """Load one program; its descriptor. Raises a LoadError with the kernel's words on stderr.
 
-            def _trace_autoload(self) -> None:
-                pass
-
-        self._make = Quiet
-        self._bpf: Any = None
-        self._types = {
-            "kprobe": BPF.KPROBE,
-            "kretprobe": BPF.KPROBE,
-            "raw_tracepoint": BPF.RAW_TRACEPOINT,
-        }
-
-    def compile(self, text: str, flags: Sequence[str]) -> None:
-        """Compile the text and make its maps."""
-        try:
-            self._bpf = self._make(text=text, cflags=[*flags, "-Wno-macro-redefined"])
-        except Exception as error:
-            raise CompileError(f"the BPF programs do not compile: {error}") from error
-
-    def load(self, spec: dict[str, Any]) -> int:
-        """Load one program; its descriptor."""
-        lib, module, function = self._lib, self._bpf.module, spec["function"].encode()
-        size = lib.bpf_function_size(module, function)
-        code = put_variant(
-            ctypes.string_at(lib.bpf_function_start(module, function), size), spec["variant"]
+    Not through libbcc: to find what a trampoline hooks it reads all of the kernel's type information again for every
+    program, 0.4 s each in a guest; we have read it once.
+    """
+    code = put_variant(code, spec["variant"])
+    kind, _, target = spec["hooks"][0].partition(":")
+    attach_type = _ATTACH_TYPES.get(kind)
+    if attach_type is not None and not spec["target"]:
+        raise LoadError(f"this kernel has no function {target} that {spec['function']} could hook")
+    instructions = ctypes.create_string_buffer(code, len(code))
+    license_text = ctypes.create_string_buffer(b"GPL")
+    attribute = _LoadAttribute(
+        prog_type=_PROGRAM_TYPES[kind],
+        insn_cnt=len(code) // INSTRUCTION.size,
+        insns=ctypes.addressof(instructions),
+        license=ctypes.addressof(license_text),
+        prog_name=spec["function"].encode()[:15],
+    )
+    if attach_type is not None:
+        attribute.expected_attach_type, attribute.attach_btf_id = attach_type, spec["target"]
+    descriptor = bpf_call(_BPF_PROG_LOAD, attribute)
+    if descriptor < 0:
+        reason = os.strerror(ctypes.get_errno())
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        attribute.log_level, attribute.log_size, attribute.log_buf = (
+            1,
+            _LOG_BYTES,
+            ctypes.addressof(log),
         )
-        kind = spec["hooks"][0].partition(":")[0]
-        if kind in _ATTACH_TYPES:
-            return _load_tracing(spec, code)
-        descriptor = lib.bcc_func_load(
-            module,
-            self._types[kind],
-            function,
-            ctypes.create_string_buffer(code, size),
-            size,
-            lib.bpf_module_license(module),
-            lib.bpf_module_kern_version(module),
-            0,
-            None,
-            0,
-            None,
-            _NO_ATTACH_TYPE,
+        bpf_call(_BPF_PROG_LOAD, attribute)
+        print(log.value.decode(errors="replace"), file=sys.stderr)  # noqa: T201  (the agent reads its end)
+        raise LoadError(f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}")
+    return descriptor
+
+
+def attach(program: int, hook: str) -> int:
+    """Attach; the descriptor that holds the attachment, or a negative errno."""
+    kind, _, name = hook.partition(":")
+    if kind in ("kprobe", "kretprobe"):
+        return _attach_kprobe(program, name, is_return=kind == "kretprobe")
+    tracepoint = ctypes.create_string_buffer(name.encode()) if kind == "raw_tracepoint" else None
+    # For fentry and fexit, too: what they hook was said when they were loaded.
+    attribute = _AttachAttribute(
+        name=ctypes.addressof(tracepoint) if tracepoint else 0, prog_fd=program
+    )
+    descriptor = bpf_call(_BPF_RAW_TRACEPOINT_OPEN, attribute)
+    return descriptor if descriptor >= 0 else -ctypes.get_errno()
+
+
+def _attach_kprobe(program: int, function: str, *, is_return: bool) -> int:
+    """A kprobe that exists as long as its descriptor (perf_event_open(2), since Linux 4.17)."""
+    try:
+        kind = int(_KPROBE_TYPE.read_text())
+        bit = int(_KPROBE_RETURN_BIT.read_text().strip().removeprefix("config:"))
+    except (OSError, ValueError):
+        return -errno.EOPNOTSUPP
+    name = ctypes.create_string_buffer(function.encode())
+    attribute = _EventAttribute(
+        type=kind,
+        size=ctypes.sizeof(_EventAttribute),
+        config=is_return << bit,
+        sample_period=1,
+        wakeup_events=1,
+        kprobe_func=ctypes.addressof(name),
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = int(
+        libc.syscall(
+            _PERF_EVENT_OPEN[platform.machine()],
+            ctypes.byref(attribute),
+            *(-1, 0, -1, _PERF_FLAG_FD_CLOEXEC),
         )
-        if descriptor < 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise LoadError(
-                f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}"
-            )
-        return int(descriptor)
-
-    def map(self, name: str) -> int:
-        """The descriptor of a map."""
-        return int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
-
-    def attach(self, program: int, hook: str) -> int:
-        """Attach; the descriptor that holds the attachment, or a negative errno."""
-        kind, _, name = hook.partition(":")
-        if kind in ("fentry", "fexit"):
-            descriptor = self._lib.bpf_attach_kfunc(program)
-        elif kind == "raw_tracepoint":
-            descriptor = self._lib.bpf_attach_raw_tracepoint(program, name.encode())
-        else:
-            is_return = _KPROBE_RETURN if kind == "kretprobe" else _KPROBE_ENTRY
-            event = f"zerospan_{kind}_{name}".encode()
-            descriptor = self._lib.bpf_attach_kprobe(program, is_return, event, name.encode(), 0, 0)
-        return int(descriptor) if descriptor >= 0 else -(abs(descriptor) if descriptor < -1 else 2)
+    )
+    if descriptor < 0:
+        return -ctypes.get_errno()
+    for request, argument in ((_PERF_SET_BPF, program), (_PERF_ENABLE, 0)):
+        if libc.ioctl(descriptor, request, argument) < 0:
+            reason = ctypes.get_errno()
+            os.close(descriptor)
+            return -reason
+    return descriptor
 
 
 class _LoadAttribute(ctypes.Structure):
@@ -207,39 +252,28 @@ class _LoadAttribute(ctypes.Structure):
     )
 
 
-def _load_tracing(spec: dict[str, Any], code: bytes) -> int:
-    """Load an fentry or fexit program.
+class _AttachAttribute(ctypes.Structure):
+    """The part of union bpf_attr that BPF_RAW_TRACEPOINT_OPEN uses."""
 
-    Not through libbcc: to find what a program hooks it reads all of the kernel's type information again for every one,
-    0.4 s each in a guest; we have read it once.
-    """
-    kind, _, target = spec["hooks"][0].partition(":")
-    if not spec["target"]:
-        raise LoadError(f"this kernel has no function {target} that {spec['function']} could hook")
-    instructions = ctypes.create_string_buffer(code, len(code))
-    license_text = ctypes.create_string_buffer(b"GPL")
-    attribute = _LoadAttribute(
-        prog_type=_BPF_PROG_TYPE_TRACING,
-        insn_cnt=len(code) // _INSTRUCTION.size,
-        insns=ctypes.addressof(instructions),
-        license=ctypes.addressof(license_text),
-        prog_name=spec["function"].encode()[:15],
-        expected_attach_type=_ATTACH_TYPES[kind],
-        attach_btf_id=spec["target"],
+    _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32), ("_pad", ctypes.c_uint32))
+
+
+class _EventAttribute(ctypes.Structure):
+    """struct perf_event_attr of 64 bytes, its first version, and 8 for the second address."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("config", ctypes.c_uint64),
+        ("sample_period", ctypes.c_uint64),
+        ("sample_type", ctypes.c_uint64),
+        ("read_format", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+        ("wakeup_events", ctypes.c_uint32),
+        ("bp_type", ctypes.c_uint32),
+        ("kprobe_func", ctypes.c_uint64),
+        ("probe_offset", ctypes.c_uint64),
     )
-    descriptor = bpf_call(_BPF_PROG_LOAD, attribute)
-    if descriptor < 0:
-        reason = os.strerror(ctypes.get_errno())
-        log = ctypes.create_string_buffer(_LOG_BYTES)
-        attribute.log_level, attribute.log_size, attribute.log_buf = (
-            1,
-            _LOG_BYTES,
-            ctypes.addressof(log),
-        )
-        bpf_call(_BPF_PROG_LOAD, attribute)
-        print(log.value.decode(errors="replace"), file=sys.stderr)  # noqa: T201  (the agent reads its end)
-        raise LoadError(f"the kernel refuses {spec['function']} for {spec['hooks'][0]}: {reason}")
-    return descriptor
 
 
 def put_variant(code: bytes, variant: int | None) -> bytes:
@@ -247,10 +281,10 @@ def put_variant(code: bytes, variant: int | None) -> bytes:
     if variant is None:
         return code
     patched = bytearray(code)
-    for at in range(0, len(code), _INSTRUCTION.size):
-        opcode, registers, offset, immediate = _INSTRUCTION.unpack_from(code, at)
+    for at in range(0, len(code), INSTRUCTION.size):
+        opcode, registers, offset, immediate = INSTRUCTION.unpack_from(code, at)
         if opcode == _MOV64_IMMEDIATE and immediate == _VARIANT_MARK:
-            _INSTRUCTION.pack_into(patched, at, opcode, registers, offset, variant)
+            INSTRUCTION.pack_into(patched, at, opcode, registers, offset, variant)
     return bytes(patched)
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import as_file
@@ -28,6 +29,7 @@ MAPS: Final = ("records", "watches", "sockets", "controls", "counters")
 _TRAMPOLINES: Final = frozenset(("bpf_trampoline_link_prog", "register_ftrace_direct"))
 """Kernel functions whose presence means that fentry and fexit work: a trampoline is entered through ftrace."""
 _KPROBES: Final = frozenset(("register_kprobe", "register_kretprobe"))
+_ATTACHING: Final = frozenset(f"HAS_FUNCTION_{name}" for name in _TRAMPOLINES | _KPROBES)
 
 
 @dataclass(slots=True)
@@ -40,22 +42,35 @@ class Attached:
     failed: dict[str, str] = field(default_factory=dict)
     """Optional hooks that could not be attached, and why."""
     descriptors: list[int] = field(default_factory=list)
-    programs: int = 0
+    """Of the attachments."""
+    programs: dict[str, int] = field(default_factory=dict)
+    """Descriptor of each program, by its first hook."""
 
     def detach(self) -> None:
         """Detach all programs; the maps stay."""
-        # One after another: in threads it takes as long (2.4 s in a guest), for the kernel lets only one at a time wait
-        # until no processor is inside the program.
-        for descriptor in self.descriptors:
-            os.close(descriptor)
+        # The kernel lets go of one trampoline after another, however many threads ask for it, and waits a tenth of a
+        # second for each, until no task can be inside. Kprobes wait for something else, and do so meanwhile.
+        groups: dict[bool, list[int]] = {}
+        for (_, hook), descriptor in zip(self.hooks, self.descriptors, strict=True):
+            groups.setdefault(hook.startswith("k"), []).append(descriptor)
+        beside = threading.Thread(target=_close_all, args=(groups.get(True, ()),))
+        beside.start()
+        _close_all(groups.get(False, ()))
+        beside.join()
+        self.hooks.clear()
         self.descriptors.clear()
 
     def close(self) -> None:
         """Detach, and let the maps go."""
         self.detach()
-        for descriptor in self.maps.values():
-            os.close(descriptor)
-        self.maps.clear()
+        for held in (self.programs, self.maps):
+            _close_all(held.values())
+            held.clear()
+
+
+def _close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +83,22 @@ class Plan:
     has_trampolines: bool
 
 
-def hook_kinds() -> tuple[bool, bool]:
-    """Whether this kernel can attach at functions: by trampolines, by kprobes."""
-    wanted = _TRAMPOLINES | _KPROBES
-    found = set()
-    try:
-        with open("/proc/kallsyms", encoding="ascii", errors="replace") as symbols:
-            for line in symbols:
-                name = line[19:].rstrip()
-                if name in wanted:
-                    found.add(name)
-                    if found == wanted:
-                        break
-    except OSError:
-        pass
-    return found >= _TRAMPOLINES, found >= _KPROBES
+def hook_kinds(known: Mapping[str, int] | None = None) -> tuple[bool, bool]:
+    """Whether this kernel can attach at functions: by trampolines, by kprobes.
+
+    `known` are the constants of this kernel, where they are there already. Its type information names its functions, and
+    reading that takes a tenth of what /proc/kallsyms takes.
+    """
+    if known is None:
+        try:
+            known = constants(" ".join(_ATTACHING))
+        except KernelError:
+            known = {}
+    trampolines, kprobes = (
+        all(known.get(f"HAS_FUNCTION_{name}") for name in names)
+        for names in (_TRAMPOLINES, _KPROBES)
+    )
+    return trampolines, kprobes
 
 
 def plan(
@@ -93,7 +109,13 @@ def plan(
 ) -> Plan:
     """Find out what to load here. `settings` are the constants that do not come from the kernel."""
     probes = load_probes() if probes is None else probes
-    has_trampolines, has_kprobes = hook_kinds()
+    text = program_text(probes)
+    # Asked for like any other constant: the type id of every function that a trampoline may hook, and what attaches.
+    names = {f"FUNCTION_ID_{target}" for target in _targets(probes)}
+    names |= _ATTACHING
+    names |= {p.condition.lstrip("!") for probe in probes for p in probe.programs if p.condition}
+    known = constants("\n".join((text, *sorted(names))))
+    has_trampolines, has_kprobes = hook_kinds(known)
     if force_kprobes and not has_kprobes:
         raise KernelError("this kernel has no kprobes (CONFIG_KPROBES); run without --kprobes")
     if not has_trampolines and not has_kprobes:
@@ -102,22 +124,21 @@ def plan(
             "(CONFIG_FUNCTION_TRACER, CONFIG_BPF_JIT) nor kprobes (CONFIG_KPROBES)"
         )
     trampolines = has_trampolines and not force_kprobes
-    text = program_text(probes)
-    # The type id of every function that a trampoline may hook is asked for like any other constant.
-    targets = {
-        hook.partition(":")[2] for probe in probes for p in probe.programs for hook in p.hooks
-    }
-    asked = " ".join(f"FUNCTION_ID_{target}" for target in sorted(targets))
-    known = constants(f"{text}\n{asked}") | dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
+    known |= dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
     programs = tuple(
         program
         for probe in probes
         for program in probe.programs
-        if (not program.condition or known.get(program.condition))
+        if program.holds(known)
         and not (program.needs_trampolines and not trampolines)
         and not (program.is_fallback and trampolines)
     )
     return Plan(text=text, constants=known, programs=programs, has_trampolines=trampolines)
+
+
+def _targets(probes: Iterable[Probe]) -> set[str]:
+    """The kernel functions that programs hook."""
+    return {hook.partition(":")[2] for probe in probes for p in probe.programs for hook in p.hooks}
 
 
 class Loader:
@@ -126,7 +147,6 @@ class Loader:
     def __init__(self) -> None:
         self._files = ExitStack()
         stub = self._files.enter_context(as_file(probes_folder() / "stub"))
-        self._programs = 0
         self._libraries: set[str] = set()
         self._channel, theirs = socket.socketpair()
         self._process = subprocess.Popen(
@@ -150,7 +170,6 @@ class Loader:
 
     def start(self, plan: Plan) -> None:
         """Let it compile and load."""
-        self._programs = len(plan.programs)
         request = {
             "text": plan.text,
             "flags": flags(plan.constants),
@@ -178,10 +197,12 @@ class Loader:
         self._libraries = _mapped_files(self._process.pid)
         prepare(attached.maps)
         self._send("attach")
-        reply, attached.descriptors = self._receive()
+        reply, descriptors = self._receive()
         attached.hooks = [(function, hook) for function, hook in reply["attached"]]
+        count = len(attached.hooks)
+        attached.descriptors = descriptors[:count]
+        attached.programs = dict(zip(reply["programs"], descriptors[count:], strict=True))
         attached.failed = reply["failed"]
-        attached.programs = self._programs
         return attached
 
     def close(self) -> None:

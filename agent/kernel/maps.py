@@ -6,14 +6,18 @@ import ctypes
 import errno
 import os
 import platform
+import struct
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import KernelError
+from agent.errors import KernelError, LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
+_MAP_CREATE, _GET_INFO = 0, 15
+_MISSES_AT: Final = 208
+"""Offset of recursion_misses in struct bpf_prog_info, which only grows at its end."""
 _LOOK_UP, _UPDATE, _DELETE, _NEXT_KEY = 1, 2, 3, 4
 _EXPECTED: Final = frozenset((errno.ENOENT, errno.E2BIG, errno.ENOMEM))
 """No such key, or no room."""
@@ -90,6 +94,74 @@ def bpf_call(command: int, attribute: ctypes.Structure) -> int:
     if number is None:
         raise KernelError(f"the processor {platform.machine()} is not supported")
     return int(_libc.syscall(number, command, ctypes.byref(attribute), ctypes.sizeof(attribute)))
+
+
+class _NewMap(ctypes.Structure):
+    """The part of union bpf_attr that BPF_MAP_CREATE uses."""
+
+    _fields_ = (
+        ("kind", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("inner_map", ctypes.c_uint32),
+        ("numa_node", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+class _Info(ctypes.Structure):
+    """The part of union bpf_attr that BPF_OBJ_GET_INFO_BY_FD uses."""
+
+    _fields_ = (
+        ("descriptor", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("info", ctypes.c_uint64),
+    )
+
+
+def map_facts(descriptor: int) -> tuple[int, int, int, int, int]:
+    """Of a map: kind, bytes of a key and of a value, entries, flags."""
+    kind, _, *rest = struct.unpack("<6I", _info(descriptor, 24))
+    return kind, rest[0], rest[1], rest[2], rest[3]
+
+
+def make_map(
+    name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int
+) -> int:
+    """A new map's descriptor."""
+    attribute = _NewMap(
+        kind=kind,
+        key_size=key_size,
+        value_size=value_size,
+        max_entries=max_entries,
+        flags=flags,
+        name=name.encode()[:15],
+    )
+    descriptor = bpf_call(_MAP_CREATE, attribute)
+    if descriptor < 0:
+        raise LoadError(f"the map {name} cannot be made: {os.strerror(ctypes.get_errno())}")
+    return descriptor
+
+
+def _info(descriptor: int, size: int) -> bytes:
+    """The first `size` bytes of what the kernel tells of a program or a map, or fewer, if it tells less."""
+    info = ctypes.create_string_buffer(size)
+    attribute = _Info(descriptor=descriptor, size=size, info=ctypes.addressof(info))
+    if bpf_call(_GET_INFO, attribute) < 0:
+        raise KernelError(
+            f"a BPF program or map cannot be asked: {os.strerror(ctypes.get_errno())}"
+        )
+    return info.raw[: attribute.size]
+
+
+def recursion_misses(program: int) -> int:
+    """How often the kernel did not run a program, since it was running on that processor already.
+
+    0 where the kernel does not tell (before Linux 5.12).
+    """
+    return int.from_bytes(_info(program, _MISSES_AT + 8)[_MISSES_AT:], "little")
 
 
 def possible_cpus() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -28,10 +28,16 @@ class ProgramSpec:
     is_fallback: bool
     """Loaded only where the kernel has no BPF trampolines."""
     condition: str | None
-    """A constant of the program text that must not be 0 (`HAS_FUNCTION_…`)."""
+    """A constant that must not be 0 (`HAS_FUNCTION_…`); with a `!` before it, one that must be."""
     variant: int | None
     """What the loader puts in for VARIANT_MARK (probes/include/hooks.h); None for a program without variants."""
     why: str
+
+    def holds(self, known: Mapping[str, int]) -> bool:
+        """Whether the condition holds where these are the constants."""
+        if self.condition is None:
+            return True
+        return bool(known.get(self.condition.lstrip("!"))) != self.condition.startswith("!")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from agent.kernel.layout import enum, structs
-from agent.kernel.maps import Map, possible_cpus
+from agent.kernel.maps import Map, possible_cpus, recursion_misses
 from agent.kernel.ring import Ring
 
 if TYPE_CHECKING:
@@ -118,15 +118,20 @@ class KernelSide:
         return closed
 
     def counters(self) -> dict[str, int]:
-        """What the programs counted, summed over the processors."""
+        """What the programs counted, summed over the processors; and the runs that they missed."""
         counts = {}
         for index, name in enumerate(self._names):
             value = self._counters.look_up(_INDEX.pack(index)) or bytes(8 * self._cpus)
             counts[name] = sum(struct.unpack(f"<{self._cpus}Q", value))
+        counts["recursion_misses"] = sum(self.recursion_misses().values())
         return counts
 
+    def recursion_misses(self) -> dict[str, int]:
+        """How often each program, by its hook, was not run, since it was running on that processor already."""
+        return {hook: recursion_misses(program) for hook, program in self.attached.programs.items()}
+
     def detach(self) -> None:
-        """Stop all programs; what they wrote can still be read."""
+        """Stop all programs; what they wrote and missed can still be read."""
         self.attached.detach()
 
     def close(self) -> None:

@@ -9,17 +9,6 @@
 #ifndef ZEROSPAN_HOOKS_H
 #define ZEROSPAN_HOOKS_H
 
-#if HAVE_TRAMPOLINES
-
-/* Argument `number` of the hooked function, a constant; behind the last one stands the result. A plain load, which keeps
- * the kernel's type on a pointer, and which the compiler does not merge with another into one of variable place. */
-#define ARGUMENT(ctx, number)                                                                                          \
-	({                                                                                                             \
-		u64 value;                                                                                             \
-		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"(8 * (number)));                    \
-		value;                                                                                                 \
-	})
-
 /*
  * Compiling is most of the agent's start, and the functions that move bytes differ little. So one program serves them
  * all: it is compiled once and loaded once for each hook, with this number put in by the loader (bpf.py). To the verifier
@@ -38,7 +27,19 @@ static __always_inline u64 variant(void)
 	return value;
 }
 
+#if HAVE_TRAMPOLINES
+
+/* Argument `number` of the hooked function, a constant; behind the last one stands the result. A plain load, which keeps
+ * the kernel's type on a pointer, and which the compiler does not merge with another into one of variable place. */
+#define ARGUMENT(ctx, number)                                                                                          \
+	({                                                                                                             \
+		u64 value;                                                                                             \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"(8 * (number)));                    \
+		value;                                                                                                 \
+	})
+
 #else
+
 struct call {
 	u64 argument[4];
 };

@@ -31,7 +31,7 @@ struct socket_state {
 	u64 last_ns[2]; /* by direction: when the last of them passed */
 	u64 send_start_ns; /* when the send that is under way, or the last one, began */
 	u64 report_at; /* position of the turn's direction at which a long transfer is reported again */
-	u64 tail; /* the last bytes of a transfer that makes no events */
+	u64 tail; /* the last bytes that passed, of the last call of which not all were captured */
 	u32 turn; /* how often the direction changed */
 	u32 budget; /* bytes to capture of this turn */
 	u32 captured; /* bytes captured of this turn */

@@ -38,7 +38,7 @@ static __always_inline void find_payload(struct payload *payload, void *msg, u64
 	void *at;
 	u8 type = 0xff;
 
-	bpf_probe_read_kernel(&type, 1, iter + OFFSETOF_iov_iter__iter_type);
+	read_kernel(&type, 1, iter + OFFSETOF_iov_iter__iter_type);
 #if HAS_iov_iter__ubuf
 	if (type == ENUM_iter_type__ITER_UBUF) {
 		payload->base = read_u64(iter + OFFSETOF_iov_iter__ubuf) + offset - moved;
@@ -50,7 +50,7 @@ static __always_inline void find_payload(struct payload *payload, void *msg, u64
 		return;
 	at = (void *)read_u64(iter + OFFSETOF_IOV);
 	if (behind >= moved) { /* all within the segment where it stands */
-		bpf_probe_read_kernel(&segment, sizeof(segment), at);
+		read_kernel(&segment, sizeof(segment), at);
 		payload->base = segment.base + offset - moved;
 		payload->length = moved;
 		return;
@@ -58,7 +58,7 @@ static __always_inline void find_payload(struct payload *payload, void *msg, u64
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_SEGMENTS; i++) {
 		at -= sizeof(segment);
-		if (bpf_probe_read_kernel(&segment, sizeof(segment), at))
+		if (read_kernel(&segment, sizeof(segment), at))
 			return;
 		behind += segment.length;
 		if (behind >= moved) {
@@ -96,7 +96,7 @@ static __always_inline u32 copy_payload(u8 *to, u64 limit, const struct payload 
 	if (length > limit)
 		length = limit;
 	hide(length);
-	if (bpf_probe_read_user(to, length, (void *)payload->base)) {
+	if (read_user(to, length, (void *)payload->base)) {
 		count(COUNT_UNREADABLE_BYTES);
 		return 0;
 	}
@@ -109,7 +109,7 @@ static __always_inline u32 copy_payload(u8 *to, u64 limit, const struct payload 
 
 		if (copied >= wanted || copied > limit / 2)
 			break;
-		if (bpf_probe_read_kernel(&segment, sizeof(segment), (void *)next))
+		if (read_kernel(&segment, sizeof(segment), (void *)next))
 			break;
 		next += sizeof(segment);
 		length = segment.length;
@@ -123,7 +123,7 @@ static __always_inline u32 copy_payload(u8 *to, u64 limit, const struct payload 
 		if (length > limit / 2)
 			length = limit / 2;
 		hide(length);
-		if (bpf_probe_read_user(to + copied, length, (void *)segment.base)) {
+		if (read_user(to + copied, length, (void *)segment.base)) {
 			count(COUNT_UNREADABLE_BYTES);
 			break;
 		}

@@ -29,6 +29,12 @@ static __always_inline u64 known_identity(void *sk)
 #endif
 }
 
+/* The sock of a socket, where the kernel's type on the pointer is not needed. */
+static __always_inline void *sock_of_any(void *socket)
+{
+	return (void *)read_u64(socket + OFFSETOF_socket__sk);
+}
+
 static __always_inline struct sock *sock_of(struct socket *socket)
 {
 #if HAVE_TRAMPOLINES
@@ -39,8 +45,14 @@ static __always_inline struct sock *sock_of(struct socket *socket)
 	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(sk) : "r"(socket), "i"(OFFSETOF_socket__sk));
 	return sk;
 #else
-	return (struct sock *)read_u64((void *)socket + OFFSETOF_socket__sk);
+	return sock_of_any(socket);
 #endif
+}
+
+/* The sock of a socket's file; NULL for one that has none any more. */
+static __always_inline void *sock_of_file(void *file)
+{
+	return sock_of_any((void *)read_u64(file + OFFSETOF_file__private_data));
 }
 
 static __always_inline void map_ipv4(u8 *address, const void *from)
@@ -48,7 +60,7 @@ static __always_inline void map_ipv4(u8 *address, const void *from)
 	__builtin_memset(address, 0, 10);
 	address[10] = 0xff;
 	address[11] = 0xff;
-	bpf_probe_read_kernel(address + 12, 4, from);
+	read_kernel(address + 12, 4, from);
 }
 
 static __always_inline void fill_addresses(struct open_event *event, void *sk)
@@ -62,8 +74,8 @@ static __always_inline void fill_addresses(struct open_event *event, void *sk)
 		map_ipv4(event->local_address, sk + OFFSETOF_sock_common__skc_rcv_saddr);
 		map_ipv4(event->remote_address, sk + OFFSETOF_sock_common__skc_daddr);
 	} else if (family == AF_INET6) {
-		bpf_probe_read_kernel(event->local_address, 16, sk + OFFSETOF_sock_common__skc_v6_rcv_saddr);
-		bpf_probe_read_kernel(event->remote_address, 16, sk + OFFSETOF_sock_common__skc_v6_daddr);
+		read_kernel(event->local_address, 16, sk + OFFSETOF_sock_common__skc_v6_rcv_saddr);
+		read_kernel(event->remote_address, 16, sk + OFFSETOF_sock_common__skc_v6_daddr);
 	} else {
 		void *peer = (void *)read_u64(sk + OFFSETOF_unix_sock__peer);
 
@@ -168,7 +180,7 @@ static __always_inline void end_direction(struct socket_state *state, u64 socket
 /* The last file that refers to the socket was closed: report and forget it. */
 static __always_inline void forget(void *sk)
 {
-	u64 socket = known_identity(sk);
+	u64 socket = sk ? known_identity(sk) : 0;
 	struct socket_state *state;
 	struct close_event *event;
 

@@ -115,6 +115,16 @@ static __always_inline void passed_unseen(void *sk, s64 moved, u32 direction)
 	count(COUNT_BULK_CALLS);
 }
 
+/* Keep the last bytes of a call of which not all are captured: they tell how a chunked message ended. */
+static __always_inline void keep_tail(struct socket_state *state, const struct payload *payload, s64 moved)
+{
+	u64 end = payload->base + payload->length - sizeof(state->tail);
+
+	state->tail = 0;
+	if (payload->base && !payload->next && moved >= sizeof(state->tail))
+		read_user(&state->tail, sizeof(state->tail), (void *)end);
+}
+
 /*
  * `moved` bytes passed on a socket in one call, whose msghdr is `msg`. A turn is all that passes in one direction until
  * bytes pass in the other; of each turn the first `budget` bytes are captured, the rest only moves the positions.
@@ -143,16 +153,13 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 		return;
 	if (msg)
 		find_payload(&payload, msg, moved);
+	left = state->budget > state->captured ? state->budget - state->captured : 0;
+	if (!payload.base || moved > left)
+		keep_tail(state, &payload, moved);
 	if (!payload.base || !is_wanted) {
-		u64 end = payload.base + payload.length - sizeof(state->tail);
-
-		state->tail = 0;
-		if (payload.base && !payload.next && moved >= sizeof(state->tail))
-			bpf_probe_read_user(&state->tail, sizeof(state->tail), (void *)end);
 		count(COUNT_BULK_CALLS);
 		return;
 	}
-	left = state->budget > state->captured ? state->budget - state->captured : 0;
 	state->report_at = state->position[direction] + BULK_REPORT_BYTES;
 	transfer.wanted = moved;
 	if (transfer.wanted > left)
@@ -183,7 +190,7 @@ static __always_inline u32 sequence_of(void *sk, s64 moved, bool is_egress)
 	if (is_egress)
 		return read_u32(sk + OFFSETOF_tcp_sock__write_seq) - (u32)moved;
 	behind = read_u32(sk + OFFSETOF_tcp_sock__copied_seq);
-	bpf_probe_read_kernel(&shutdown, sizeof(shutdown), sk + OFFSETOF_sock__sk_shutdown);
+	read_kernel(&shutdown, sizeof(shutdown), sk + OFFSETOF_sock__sk_shutdown);
 	/* The peer's FIN has a number, too; a call that takes the last bytes takes it with them. */
 	if ((shutdown & RCV_SHUTDOWN) && behind == read_u32(sk + OFFSETOF_tcp_sock__rcv_nxt))
 		behind--;

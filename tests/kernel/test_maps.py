@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import KernelError
+from agent.errors import KernelError, LoadError
 from agent.kernel import maps
-from agent.kernel.maps import Map, possible_cpus
+from agent.kernel.maps import Map, make_map, map_facts, possible_cpus, recursion_misses
 from tests.kernel.bpf_map import ARRAY, HASH, PERCPU_ARRAY, bpf_map, may_make_maps
 
 needs_maps = pytest.mark.skipif(not may_make_maps(), reason="needs the right to make BPF maps")
@@ -81,3 +81,22 @@ def test_possible_cpus():
     assert possible_cpus() >= (os.cpu_count() or 1)
     assert str(possible_cpus() - 1) in listed
     assert maps.possible_cpus() == possible_cpus()
+
+
+@needs_maps
+def test_map_that_is_made_is_as_it_was_asked_for():
+    descriptor = make_map("a_name", HASH, 8, 4, 7, 1)
+    try:
+        assert map_facts(descriptor) == (HASH, 8, 4, 7, 1)
+    finally:
+        os.close(descriptor)
+    with pytest.raises(LoadError, match="map odd cannot be made"):
+        make_map("odd", HASH, 0, 0, 0, 0)
+
+
+@needs_maps
+def test_misses_of_what_is_no_program():
+    with bpf_map(HASH, key_size=8, value_size=8, entries=1) as descriptor:
+        assert recursion_misses(descriptor) == 0, "the kernel tells less of a map"
+    with pytest.raises(KernelError, match="cannot be asked"):
+        recursion_misses(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.errors import LayoutError
@@ -14,7 +16,7 @@ PROGRAMS = [program for probe in PROBES.values() for program in probe.programs]
 
 
 def test_all_files_are_read():
-    assert {"connect", "data", "process", "unix"} <= set(PROBES)
+    assert {"connect", "data", "process"} <= set(PROBES)
     assert all(probe.summary and probe.programs for probe in PROBES.values())
 
 
@@ -31,16 +33,37 @@ def test_program(program: ProgramSpec):
     (kind,) = kinds
     assert kind in ("fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint")
     assert program.needs_trampolines == (kind in ("fentry", "fexit"))
-    assert program.is_fallback == (kind in ("kprobe", "kretprobe"))
+    assert not program.is_fallback or kind in ("kprobe", "kretprobe")
+    assert program.is_fallback or kind != "kretprobe", "a trampoline sees arguments and result"
     assert program.why.endswith(".")
-    assert program.condition is None or program.condition.startswith("HAS_")
+    assert program.condition is None or program.condition.lstrip("!").startswith("HAS_")
     if kind == "raw_tracepoint":
         assert program.function == f"raw_tracepoint__{program.hooks[0].partition(':')[2]}"
 
 
-def test_functions_are_named_once_but_for_their_variants():
-    names = [(program.function, program.variant) for program in PROGRAMS]
+@pytest.mark.parametrize("trampolines", [True, False])
+def test_functions_are_named_once_but_for_their_variants(trampolines: bool):
+    names = [
+        (program.function, program.variant, program.condition, program.is_required)
+        for program in PROGRAMS
+        if not (program.is_fallback if trampolines else program.needs_trampolines)
+    ]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("condition", "known", "holds"),
+    [
+        (None, {}, True),
+        ("HAS_x__y", {"HAS_x__y": 1}, True),
+        ("HAS_x__y", {"HAS_x__y": 0}, False),
+        ("HAS_x__y", {}, False),
+        ("!HAS_x__y", {"HAS_x__y": 1}, False),
+        ("!HAS_x__y", {"HAS_x__y": 0}, True),
+    ],
+)
+def test_condition(condition: str | None, known: dict[str, int], holds: bool):
+    assert replace(PROGRAMS[0], condition=condition).holds(known) == holds
 
 
 def test_at_most_thirty_programs_are_loaded():

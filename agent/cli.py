@@ -3,7 +3,7 @@
 0  done
 1  this kernel or machine cannot do it
 2  a flag, variable, file or URL is wrong
-3  a recording cannot be read or written
+3  a recording or a store cannot be read or written
 4  redact-check: a secret came through
 """
 
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 import click
 
-from agent import __version__, check
+from agent import __version__, check, cli_traces
 from agent.cli_analyze import analyze_command
 from agent.cli_redact import redact_check
-from agent.config import Config, load
+from agent.config import DEFAULT_STORE, Config, load
 from agent.counters import Ledger
 from agent.daemon import (
     Daemon,
@@ -32,13 +32,13 @@ from agent.daemon import (
     print_ledger,
     require_root,
 )
-from agent.errors import AgentError, ConfigError, RecordingError, SpanFileError
+from agent.errors import AgentError, ConfigError, RecordingError, SpanFileError, StoreError
 from agent.explain import Search, explain
 from agent.export.batch import Exports
 from agent.export.endpoint import open_exporters
 from agent.export.otlp_json import encode_line
 from agent.export.otlp_read import read_line, read_spans
-from agent.export.settings import settings_from
+from agent.export.settings import ExportSettings, Store, settings_from
 from agent.kernel.recording import DEFAULT_MAX_BYTES, START, Recorder
 from agent.processes.listing import rows
 from agent.replay import replay
@@ -65,7 +65,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except RecordingError as error:
+    except (RecordingError, StoreError) as error:
         _fail(error, RECORDING_EXIT)
     except (ConfigError, SpanFileError) as error:
         _fail(error, CONFIG_EXIT)
@@ -90,12 +90,14 @@ def commands() -> None:
     BPF programs watch the sockets of this host; what they see of HTTP becomes OpenTelemetry spans, joined into traces
     and sent to any collector. Nothing is injected into the traced programs.
 
-    Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording is unusable, 4 redact-check
-    found a secret that came through.
+    Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording or store is unusable,
+    4 redact-check found a secret that came through.
     """
 
 
+cli_traces.add_to(commands)
 commands.add_command(redact_check)
+commands.add_command(analyze_command)
 
 
 def _selection(command: Command) -> Command:
@@ -146,17 +148,24 @@ def _settings(command: Command) -> Command:
 
 @commands.command()
 @_settings
-@click.option("--export", multiple=True, metavar="URL", help="otlp+grpc://HOST:PORT, otlp+http://HOST:PORT, otlp+grpcs:, otlp+https:, file:PATH or console. Repeatable. Without it the OTEL_EXPORTER_OTLP_ variables rule; without those, console.")  # fmt: skip
+@click.option("--export", multiple=True, metavar="URL", help="otlp+grpc://HOST:PORT, otlp+http://HOST:PORT, otlp+grpcs:, otlp+https:, file:PATH, store:PATH or console. Repeatable. Without it the OTEL_EXPORTER_OTLP_ variables rule; without those, the store.")  # fmt: skip
+@click.option("--store", metavar="PATH", help=f"Keep traces in this file, whatever else is asked for; {DEFAULT_STORE} if nothing is.")  # fmt: skip
+@click.option("--store-mb", type=int, help="How large the store may get, in MiB [512].")
+@click.option("--store-hours", type=float, help="How long the store keeps a trace [24].")
 @click.option("--sampler", help="As OTEL_TRACES_SAMPLER [parentbased_always_on].")
 @click.option("--sampler-arg", help="As OTEL_TRACES_SAMPLER_ARG: the ratio.")
 def run(**flags: Any) -> None:
     """Trace this host until SIGTERM or Ctrl-C, then print the ledger as the last line on stderr."""
     config = _config(flags)
-    export = settings_from(os.environ, config.export)
+    export = destinations(config)
     sampler(config.sampler, config.sampler_arg)
     propagators(config.propagators)
     require_root()
     daemon = Daemon(config, export)
+    for one in export:
+        if isinstance(one, Store):
+            where = "" if str(one.path) == DEFAULT_STORE else f" --store {one.path}"
+            click.echo(f"traces are kept in {one.path}: see `zerospan traces{where}`", err=True)
     _run(daemon.run, daemon.ledger)
 
 
@@ -304,7 +313,16 @@ def ps(**flags: Any) -> None:
     console.print(table)
 
 
-commands.add_command(analyze_command)
+def destinations(config: Config) -> list[ExportSettings]:
+    """Where `run` sends spans: what is asked for, the store besides if it is named, the store alone if nothing is."""
+    store = Store(Path(config.store or DEFAULT_STORE), config.store_mb, config.store_hours)
+    found = settings_from(os.environ, config.export, default=store)
+    # A store that is given as a destination has the same bounds.
+    found = [
+        Store(one.path, config.store_mb, config.store_hours) if isinstance(one, Store) else one
+        for one in found
+    ]
+    return [*found, store] if config.store and store not in found else found
 
 
 def _run(work: Callable[[], None], ledger: Ledger) -> None:

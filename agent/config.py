@@ -35,6 +35,8 @@ ENVIRONMENT: Final = {
 
 MIB: Final = 1024 * 1024
 
+DEFAULT_STORE: Final = "/var/lib/zerospan/traces.db"
+
 
 @dataclass(frozen=True, slots=True)
 class Select:
@@ -58,7 +60,13 @@ class Config:
     exclude: Select = field(default_factory=Select)
     """What not to trace; rules over `select`."""
     export: tuple[str, ...] = ()
-    """Destinations; empty: as the OTEL_ variables say, else console."""
+    """Destinations; empty: as the OTEL_ variables say, else the store."""
+    store: str = ""
+    """Keep traces in this file, whatever else is said; empty: in DEFAULT_STORE if nothing else is said."""
+    store_mb: int = 512
+    """MiB that the store may have."""
+    store_hours: float = 24.0
+    """How long the store keeps a trace."""
     trace_instrumented: bool = False
     """Trace processes that export OpenTelemetry themselves, too."""
     sampler: str = "parentbased_always_on"
@@ -181,6 +189,10 @@ def _check(config: Config) -> None:
         value = getattr(config, name)
         if not 128 <= value <= 65536:
             raise ConfigError(f"setting {name}: {value} is not from 128 to 65536")
+    if not 16 <= config.store_mb <= 1 << 20:
+        raise ConfigError(f"setting store_mb: {config.store_mb} is not from 16 to 1048576")
+    if not 0 < config.store_hours <= 24 * 366:
+        raise ConfigError(f"setting store_hours: {config.store_hours} is not from 0 to 8784")
     if not 0 <= config.shutdown_s <= 60:
         raise ConfigError(f"setting shutdown_s: {config.shutdown_s} is not from 0 to 60")
     if config.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):

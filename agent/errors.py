@@ -9,6 +9,8 @@ AgentError
 │  └─ AttachError       a required hook is missing; lists the hooks tried
 ├─ RecordingError       cli: exit 3; the file is no recording, or one of another layout
 ├─ SpanFileError        cli: exit 2; a file of spans is none (names the line), or lacks the trace that was asked for
+├─ StoreError           cli: exit 3; the store is missing, no store, of a newer version, or in use
+├─ QueryError           cli: exit 2; a query is wrong, and where
 ├─ ProtocolError        session: what is under way is given up, count
 │  └─ Gap               session: likewise, bytes being missing
 └─ ExportError          batch: retry or drop, count; knows whether a retry can help
@@ -51,6 +53,19 @@ class RecordingError(AgentError):
 
 class SpanFileError(AgentError):
     """A file of spans cannot be read, or has not what was asked for."""
+
+
+class StoreError(AgentError):
+    """A store of traces cannot be opened, read or written."""
+
+
+class QueryError(AgentError):
+    """A query is not understood."""
+
+    def __init__(self, message: str, *, column: int) -> None:
+        super().__init__(f"column {column}: {message}")
+        self.column = column
+        """Where in the query's text, from 1."""
 
 
 class ProtocolError(AgentError):

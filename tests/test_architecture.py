@@ -27,11 +27,11 @@ WITHOUT_TEST_FILE = {
 """Modules whose test is elsewhere, and where."""
 
 DOORS = {
-    "click": {"agent/cli.py", "agent/cli_analyze.py", "agent/cli_redact.py"},
+    "click": {"agent/cli.py", "agent/cli_analyze.py", "agent/cli_redact.py", "agent/cli_traces.py"},
     "grpc": {"agent/export/grpc.py"},
     "isal": {"agent/export/compress.py"},
     "msgspec": {"agent/config.py"},
-    "rich": {"agent/export/console.py", "agent/cli.py"},
+    "rich": {"agent/export/console.py", "agent/cli.py", "agent/cli_traces.py"},
     "yaml": {"agent/config.py"},
 }
 """Third-party packages, and the modules that may import them."""

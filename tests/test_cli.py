@@ -12,6 +12,9 @@ from typing import TextIO
 import pytest
 
 import agent
+from agent.cli import destinations
+from agent.config import DEFAULT_STORE, load
+from agent.export.settings import Console, Otlp, Store, Transport
 from agent.kernel import loader
 from agent.kernel.btf import VMLINUX
 from tests.record_scenarios import FOLDER
@@ -48,11 +51,17 @@ def test_help_lists_the_commands():
         "analyze",
         "check",
         "explain",
+        "map",
         "ps",
+        "query",
         "record",
         "redact-check",
         "replay",
         "run",
+        "services",
+        "top",
+        "trace",
+        "traces",
     ]
 
 
@@ -71,6 +80,11 @@ WRONG = {
     ("run", "--sampler", "some"): "zerospan: OTEL_TRACES_SAMPLER='some' is none of always_on",
     ("run", "--sampler", "traceidratio", "--sampler-arg", "2"): "zerospan: OTEL_TRACES_SAMPLER_ARG='2' is no number",
     ("run", "--config", "/no/such.yaml"): "zerospan: cannot read the configuration file /no/such.yaml: No such file",
+    ("run", "--store-mb", "1"): "zerospan: setting store_mb: 1 is not from 16 to 1048576",
+    ("run", "--store-hours", "0"): "zerospan: setting store_hours: 0.0 is not from 0 to 8784",
+    ("query", "{ name = 5 }"): "zerospan: column 10: name is compared with text in quotes",
+    ("query",): "Missing argument 'QUERY'",
+    ("traces", "--since", "5"): "'5' is no duration, such as 500ms, 5s or 1h30m",
     ("record",): "Missing argument 'FILE'",
     ("record", "x.rec", "--max-mb", "0"): "Invalid value for '--max-mb'",
     ("replay", "x.rec", "--seed", "x"): "Invalid value for '--seed'",
@@ -111,6 +125,43 @@ def test_wrong_setting(arguments, told):
 def test_wrong_variable(variable, value, told):
     done = zerospan("run", **{variable: value})
     assert (done.returncode, done.stderr) == (2, f"zerospan: {told}\n")
+
+
+def test_a_store_that_is_not_there(tmp_path):
+    done = zerospan("traces", "--store", str(tmp_path / "none.db"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"zerospan: there is no store {tmp_path}/none.db")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_query_that_is_wrong_shows_where(tmp_path):
+    done = zerospan("query", "{ name = 5 }")
+    assert done.stderr.splitlines()[1:] == ["  { name = 5 }", "           ^"]
+
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "expected"),
+    [
+        ({}, {}, [Store(Path(DEFAULT_STORE))]),
+        ({"store_mb": 64, "store_hours": 2}, {}, [Store(Path(DEFAULT_STORE), 64, 2.0)]),
+        ({"store": "/x"}, {}, [Store(Path("/x"))]),
+        ({"export": ["console"]}, {}, [Console()]),
+        ({"export": ["console"], "store": "/x"}, {}, [Console(), Store(Path("/x"))]),
+        ({"export": ["store:/x"], "store": "/x", "store_mb": 64}, {}, [Store(Path("/x"), 64)]),
+        ({}, {ENDPOINT: "http://h:1"}, [Otlp(Transport.HTTP, "h", 1)]),
+        ({"store": "/x"}, {"OTEL_TRACES_EXPORTER": "none"}, [Store(Path("/x"))]),
+        ({}, {"OTEL_TRACES_EXPORTER": "none"}, []),
+    ],
+)
+def test_where_spans_go(monkeypatch, settings, environment, expected):
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert destinations(load(flags=settings, environment={})) == expected
 
 
 @pytest.mark.parametrize("command", ["run", "record"])

@@ -137,6 +137,8 @@ def test_missing_file(tmp_path):
         ({"max_connections": 1}, "setting max_connections: 1 is not from 16"),
         ({"capture_request_bytes": 1}, "setting capture_request_bytes: 1 is not from 128"),
         ({"capture_response_bytes": 1 << 20}, "setting capture_response_bytes: 1048576 is not"),
+        ({"store_mb": 15}, "setting store_mb: 15 is not from 16 to 1048576"),
+        ({"store_hours": 0}, "setting store_hours: 0.0 is not from 0 to 8784"),
         ({"shutdown_s": -1}, "setting shutdown_s: -1.0 is not from 0 to 60"),
         ({"shutdown_s": float("nan")}, "setting shutdown_s: nan is not from 0 to 60"),
         ({"log_level": "loud"}, "setting log_level: 'loud' is none of debug"),

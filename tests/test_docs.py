@@ -14,7 +14,7 @@ import click
 import pytest
 import yaml
 
-from agent import __version__, check, cli
+from agent import __version__, check, cli, cli_traces
 from agent.cli_redact import LEAK_EXIT
 from agent.config import ENVIRONMENT, Config, Select, load
 from agent.connections.session import Trouble
@@ -28,6 +28,8 @@ from agent.kernel.loader import MAPS
 from agent.kernel.programs import load_probes
 from agent.processes.selection import SYSTEM_DAEMONS
 from agent.protocols.pairing import Failure
+from agent.query.parser import parse
+from agent.query.syntax import Intrinsic, Operator
 from agent.replay import replay
 from agent.spans import semconv
 from agent.spans.span import Span
@@ -124,8 +126,30 @@ def test_table_of_flags_is_what_the_commands_take() -> None:
 
 
 def test_commands_are_documented() -> None:
-    documented = [name.split()[1] for name in first_codes(README, "| command |")]
-    assert sorted(documented) == sorted(COMMANDS)
+    # A command's row may hold an example, too.
+    commands = [code(row[0])[0].split()[1] for row in rows(README, "| command |")]
+    assert sorted(commands) == sorted(COMMANDS)
+
+
+def test_commands_that_read_the_store_are_documented() -> None:
+    document = DOCUMENTS["docs/query.md"]
+    commands = [code(row[0])[0].split()[1] for row in rows(document, "| command | shows |")]
+    assert sorted(commands) == sorted(str(command.name) for command in cli_traces.COMMANDS)
+
+
+def test_examples_of_queries_are_queries_and_every_field_is_documented() -> None:
+    document = DOCUMENTS["docs/query.md"]
+    examples = block(document, "text").splitlines()
+    assert len(examples) > 5
+    for example in examples:
+        parse(example)
+    shell = re.findall(r"zerospan query '([^']*)'", "\n".join(DOCUMENTS.values()))
+    for example in shell:
+        parse(example)
+    fields_ = first_codes(document, "| field | is |")
+    assert {name for name in fields_ if name.isalpha()} >= {one.value for one in Intrinsic}
+    operators = re.findall(r"`(=~|!~|[=!<>]=?)`", document)
+    assert set(operators) >= {one.value for one in Operator}
 
 
 def test_exit_codes_are_documented() -> None:

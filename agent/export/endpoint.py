@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from agent.export.settings import Console, ExportSettings, File, Otlp, Transport
+from agent.export.settings import Console, ExportSettings, File, Otlp, Store, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,10 @@ def _open(setting: ExportSettings) -> Exporter:
             from agent.export.file import FileExporter
 
             return FileExporter(path)
+        case Store():
+            from agent.export.store import StoreExporter
+
+            return StoreExporter(setting)
         case Console():
             from agent.export.console import ConsoleExporter, standard_output
 

@@ -4,7 +4,7 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 The command line comes first: with any `--export`, the endpoint variables and OTEL_TRACES_EXPORTER say nothing, while
 headers, compression, timeout and certificates still apply to every OTLP destination given by URL. Without `--export`,
-OTEL_TRACES_EXPORTER chooses; without that, `otlp` if an endpoint is set, else `console`. A variable for traces goes
+OTEL_TRACES_EXPORTER chooses; without that, `otlp` if an endpoint is set, else what the command does by default. A variable for traces goes
 before the one for all signals; an empty variable is an unset one.
 
 A wrong value is refused with its variable, the value, and what is allowed. Header values are secrets and are never
@@ -32,7 +32,7 @@ TRACES_PATH: Final = "/v1/traces"
 
 URL_FORMS: Final = (
     "otlp+grpc://HOST[:PORT], otlp+grpcs://HOST[:PORT], otlp+http://HOST[:PORT][/PATH], "
-    "otlp+https://HOST[:PORT][/PATH], file:PATH, console"
+    "otlp+https://HOST[:PORT][/PATH], file:PATH, store:PATH, console"
 )
 
 
@@ -114,14 +114,38 @@ class Console:
         return "console"
 
 
-ExportSettings = Otlp | File | Console
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store of traces on this host."""
+
+    path: Path
+    size_mb: int = 512
+    """MiB that its files may have."""
+    hours: float = 24.0
+    """How long a trace is kept."""
+
+    @property
+    def name(self) -> str:
+        """In `--export` syntax."""
+        return f"store:{self.path}"
 
 
-def settings_from(env: Mapping[str, str], urls: Sequence[str]) -> list[ExportSettings]:
-    """The destinations that the command line and the environment ask for; empty with OTEL_TRACES_EXPORTER=none."""
+ExportSettings = Otlp | File | Console | Store
+
+
+def settings_from(
+    env: Mapping[str, str], urls: Sequence[str], *, default: ExportSettings | None = None
+) -> list[ExportSettings]:
+    """The destinations that the command line and the environment ask for; empty with OTEL_TRACES_EXPORTER=none.
+
+    `default` is the one where neither asks for any: the console if it is None.
+    """
     variables = _Variables(env)
+    settings: list[ExportSettings]
     if urls:
         settings = [_from_url(url, variables) for url in urls]
+    elif variables.get(TRACES_EXPORTER) is None and variables.otlp("ENDPOINT") is None:
+        settings = [default or Console()]
     else:
         settings = [
             Console() if name == "console" else _from_variables(variables)
@@ -167,7 +191,7 @@ class _Variables:
 def _chosen_exporters(variables: _Variables) -> list[str]:
     setting = variables.get(TRACES_EXPORTER)
     if setting is None:
-        return ["otlp" if variables.otlp("ENDPOINT") else "console"]
+        return ["otlp"]
     names = [name.strip() for name in setting.value.split(",")]
     if names == ["none"]:
         return []
@@ -227,6 +251,8 @@ def _from_url(url: str, variables: _Variables) -> ExportSettings:
     scheme, _, rest = url.partition(":")
     if scheme == "file" and rest:
         return File(Path(rest))
+    if scheme == "store" and rest:
+        return Store(Path(rest))
     transport = _URL_TRANSPORTS.get(scheme)
     if transport is None:
         raise ConfigError(f"--export: {_shown(url)} is not one of {URL_FORMS}")

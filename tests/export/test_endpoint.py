@@ -15,16 +15,24 @@ from agent.export.file import FileExporter
 from agent.export.grpc import GrpcExporter
 from agent.export.http import HttpExporter
 from agent.export.settings import settings_from
+from agent.export.store import StoreExporter
 from tests.export.servers import Answer, GrpcReceiver, HttpReceiver, running
 
 
 def test_every_kind_of_destination_is_opened_under_its_name(tmp_path):
-    urls = ["otlp+grpc://h:1", "otlp+http://h:2/x", f"file:{tmp_path}/spans", "console"]
+    urls = [
+        "otlp+grpc://h:1",
+        "otlp+http://h:2/x",
+        f"file:{tmp_path}/spans",
+        f"store:{tmp_path}/t.db",
+        "console",
+    ]
     exporters = open_exporters(settings_from({}, urls))
     assert [type(exporter) for exporter in exporters] == [
         GrpcExporter,
         HttpExporter,
         FileExporter,
+        StoreExporter,
         ConsoleExporter,
     ]
     assert [exporter.name for exporter in exporters] == urls
@@ -37,7 +45,7 @@ def test_an_exporter_costs_memory_only_where_it_is_used():
         "import sys\n"
         "from agent.export import batch, endpoint, settings\n"
         "endpoint.open_exporters(settings.settings_from({}, ['console']))\n"
-        "print({'grpc', 'http.client', 'rich', 'google.protobuf'} & set(sys.modules))\n"
+        "print({'grpc', 'http.client', 'rich', 'google.protobuf', 'sqlite3'} & set(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -15,6 +15,7 @@ from agent.export.settings import (
     File,
     Otlp,
     Reach,
+    Store,
     Transport,
     settings_from,
 )
@@ -27,6 +28,7 @@ GRPC, HTTP = Transport.GRPC, Transport.HTTP
     [
         ("console", Console(), "console"),
         ("file:/tmp/a b.json", File(Path("/tmp/a b.json")), "file:/tmp/a b.json"),
+        ("store:/var/t.db", Store(Path("/var/t.db")), "store:/var/t.db"),
         ("otlp+grpc://h", Otlp(GRPC, "h", 4317), "otlp+grpc://h:4317"),
         ("otlp+grpc://h:1/", Otlp(GRPC, "h", 1), "otlp+grpc://h:1"),
         ("otlp+grpcs://h:1", Otlp(GRPC, "h", 1, is_tls=True), "otlp+grpcs://h:1"),
@@ -91,6 +93,15 @@ def test_standard_variables_choose_the_destination(env, expected):
     assert settings_from(env, []) == expected
 
 
+def test_a_commands_own_default_is_for_where_nothing_is_asked_for():
+    store = Store(Path("/t.db"))
+    assert settings_from({}, [], default=store) == [store]
+    assert settings_from({EXPORTER: "console"}, [], default=store) == [Console()]
+    assert settings_from({EXPORTER: "none"}, [], default=store) == []
+    assert settings_from({ENDPOINT: "http://h"}, [], default=store) == [Otlp(HTTP, "h", 80)]
+    assert settings_from({}, ["console"], default=store) == [Console()]
+
+
 def test_everything_else_about_a_receiver():
     env = {
         "OTEL_EXPORTER_OTLP_HEADERS": "ignored=1",
@@ -128,6 +139,7 @@ def test_grpc_metadata_is_in_lower_case():
         ("", "--export: '' is not one of otlp+grpc://HOST"),
         ("http://h", "--export: 'http://h' is not one of"),
         ("file:", "--export: 'file:' is not one of"),
+        ("store:", "--export: 'store:' is not one of"),
         ("otlp+http://", "--export: 'otlp+http://' is not one of"),
         ("otlp+http://h:0", "--export: 'otlp+http://h:0' is not one of"),
         ("otlp+http://h:99999", "--export: 'otlp+http://h:99999' is not one of"),

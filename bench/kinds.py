@@ -1,0 +1,35 @@
+"""The kinds of traffic that rates are measured with, natively and in the guest that counts instructions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.throughput import Row
+from bench.traffic import records, short_connections
+
+CONNECTIONS: Final = 256
+REPEATED: Final = "repeated heads"
+SMALL: Final = "small heads, every one different"
+BIG: Final = "big heads, every one different"
+SHORT: Final = "a connection for each exchange"
+
+
+def kinds(exchanges: int) -> list[Row]:
+    """Give so many exchanges of each kind."""
+    repeated = records(exchanges, connections=CONNECTIONS, is_repeated=True)
+    small = records(exchanges, connections=CONNECTIONS, is_small=True)
+    big = records(exchanges, connections=CONNECTIONS)
+    return [
+        Row(REPEATED, repeated, opens=CONNECTIONS),
+        Row(SMALL, small, opens=CONNECTIONS),
+        Row(BIG, big, opens=CONNECTIONS),
+        Row(SHORT, short_connections(exchanges), per_exchange=7),
+    ]
+
+
+def by_connections(exchanges: int) -> list[Row]:
+    """Give big heads over ever more connections that are open at once."""
+    return [
+        Row(f"{opens:,} open connections", records(exchanges, connections=opens), opens=opens)
+        for opens in (10, 1_000, 10_000)
+    ]

@@ -1,9 +1,9 @@
 """User space natively, on one core: records to OTLP bytes, and its memory over many exchanges.
 
-    python -m bench                       all of it; memory over 1 million exchanges
-    python -m bench --memory 10000000     memory over 10 million
-    python -m bench --memory 0            rates alone
-    python -m bench --exchanges 0         memory alone
+python -m bench                       all of it; memory over 1 million exchanges
+python -m bench --memory 10000000     memory over 10 million
+python -m bench --memory 0            rates alone
+python -m bench --exchanges 0         memory alone
 """
 
 from __future__ import annotations

@@ -1,0 +1,28 @@
+"""Memory is read while exchanges pass, and all of them do."""
+
+from __future__ import annotations
+
+from bench.__main__ import memory_lines
+from bench.memory import Reading, growth_kib, parse_status, readings
+
+
+def test_status_of_a_process() -> None:
+    assert parse_status("Name:\tpython\nVmRSS:\t   34720 kB\nRssAnon:\t   23416 kB\n") == (
+        34720,
+        23416,
+    )
+
+
+def test_ten_readings_over_all_exchanges() -> None:
+    found = readings(25_000)
+    assert len(found) == 10
+    assert [one.exchanges for one in found] == sorted(one.exchanges for one in found)
+    assert found[-1].exchanges == 25_000
+    assert all(one.rss_kib > one.anonymous_kib > 1000 for one in found)
+
+
+def test_growth_leaves_out_the_time_when_caches_fill() -> None:
+    found = [Reading(n, 0, kib) for n, kib in ((1, 10), (2, 30), (3, 35), (4, 36))]
+    assert growth_kib(found) == 6
+    assert growth_kib(found[:1]) == 0
+    assert memory_lines(found)[-1] == ("anonymous memory grew by 6 KiB from the second reading on")

@@ -124,7 +124,11 @@ def _start(start: dict[str, float]) -> str:
 def ledgers(figures: Figures) -> list[str]:
     """Give for each life under load what the agent holds after it, and its ledger."""
     found = []
-    for part, load in (("saturated", "saturation"), ("half", "half of it")):
+    for part, load in (
+        ("saturated", "saturation"),
+        ("half_with", "half of the rate with it"),
+        ("half_without", "half of the rate without it"),
+    ):
         if lived := figures.get(part):
             resident, charged = lived["resident_mb"], lived["cgroup_mb"]
             found += [

@@ -120,10 +120,10 @@ def test_everything() -> None:
                 "workloads": gunicorn(half_with=half(2401)),
                 "pipeline": {"repeated heads": 0.0836},
                 "saturated": lived,
-                "half": lived,
+                "half_with": lived,
             }
         )
     )
     assert "ledger of saturation: {" in told
-    assert 'ledger of half of it: {"balanced": true}' in told
+    assert 'ledger of half of the rate with it: {"balanced": true}' in told
     assert "100.00%" in told

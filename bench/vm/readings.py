@@ -94,7 +94,7 @@ class Holding:
     maps: int
     links: int
     map_bytes: int
-    """bytes_memlock of the maps."""
+    """Memory of the maps."""
     runs: int
     """Of all programs, while statistics were on."""
     run_ns: int
@@ -104,6 +104,16 @@ class Holding:
         return Holding(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
 
 
+def map_bytes(item: dict[str, Any]) -> int:
+    """Give the memory of a map that bpftool shows.
+
+    Before Linux kernel commit 90a5527d7686 ("bpf: add new map ops ->map_mem_usage") (in v6.4) a ring buffer's is told as
+    its entries times the size of a value, which it has not.
+    """
+    told: int = item["bytes_memlock"]
+    return max(told, item["max_entries"]) if item["type"] == "ringbuf" else told
+
+
 def holding() -> Holding:
     """Ask bpftool."""
     programs, maps = _bpftool("prog"), _bpftool("map")
@@ -111,7 +121,7 @@ def holding() -> Holding:
         programs=len(programs),
         maps=len(maps),
         links=len(_bpftool("link")),
-        map_bytes=sum(item["bytes_memlock"] for item in maps),
+        map_bytes=sum(map(map_bytes, maps)),
         runs=sum(item.get("run_cnt", 0) for item in programs),
         run_ns=sum(item.get("run_time_ns", 0) for item in programs),
     )

@@ -9,7 +9,7 @@ import pytest
 from agent.export.otlp import encode
 from bench.vm.__main__ import AGENT
 from bench.vm.life import parse_ledger
-from bench.vm.readings import TICK_S, idle_s
+from bench.vm.readings import TICK_S, idle_s, map_bytes
 from bench.vm.workloads import agent_command, take_spans
 from tests.scenario import Host, play, request, response
 
@@ -21,6 +21,19 @@ intr 67520 34 9
 
 def test_idle_time_has_the_waiting_for_disks_in_it() -> None:
     assert idle_s(STAT) == pytest.approx((70151 + 13) * TICK_S)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "expected"),
+    [
+        ("ringbuf", 0, 8 << 20),
+        ("ringbuf", 8_455_000, 8_455_000),
+        ("lru_hash", 2_000_000, 2_000_000),
+    ],
+)
+def test_memory_of_a_map(kind: str, told: int, expected: int) -> None:
+    shown = {"type": kind, "max_entries": 8 << 20, "bytes_memlock": told}
+    assert map_bytes(shown) == expected
 
 
 def test_the_ledger_is_the_last_line() -> None:

@@ -41,15 +41,9 @@ def table(measured: dict[str, Rate]) -> list[str]:
     ]
 
 
-def memory_lines(found: list[memory.Reading]) -> list[str]:
-    """Give the readings as lines, and what memory grew by."""
-    return [
-        *(
-            f"{one.exchanges:12,} exchanges: RSS {one.rss_kib:9,} KiB, anonymous {one.anonymous_kib:9,} KiB"
-            for one in found
-        ),
-        f"anonymous memory grew by {memory.growth_kib(found):,} KiB from the second reading on",
-    ]
+def memory_line(one: memory.Reading) -> str:
+    """Give a reading as a line."""
+    return f"{one.exchanges:12,} exchanges: RSS {one.rss_kib:9,} KiB, anonymous {one.anonymous_kib:9,} KiB"
 
 
 def main() -> None:
@@ -68,9 +62,13 @@ def main() -> None:
     result: dict[str, object] = {"machine": platform.platform()}
     if chosen.memory:
         # First: what the rates' records occupied would be in it.
-        found = memory.readings(chosen.memory)
+        found = []
+        for one in memory.readings(chosen.memory):
+            found.append(one)
+            print(memory_line(one), flush=True)
+        growth = memory.growth_kib(found)
+        print(f"anonymous memory grew by {growth:,} KiB from the second reading on", flush=True)
         result["memory"] = [asdict(one) for one in found]
-        print("\n".join(memory_lines(found)), flush=True)
     if chosen.exchanges:
         measured = rates(rows(chosen.exchanges), chosen.rounds)
         result["exchanges_per_s"] = {name: asdict(rate) for name, rate in measured.items()}

@@ -8,9 +8,13 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.throughput import PADDING, Run
 from bench.traffic import passing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READINGS = 10
 SETTLE_EVERY = 2048
@@ -32,9 +36,9 @@ def parse_status(status: str) -> tuple[int, int]:
     return int(fields["VmRSS"].split()[0]), int(fields["RssAnon"].split()[0])
 
 
-def readings(exchanges: int) -> list[Reading]:
+def readings(exchanges: int) -> Iterator[Reading]:
     """Let so many exchanges pass; read the memory ten times. Every one must have become a span."""
-    found: list[Reading] = []
+    taken = 0
     run = Run()
     since_settled = 0
     for records in passing(exchanges):
@@ -44,13 +48,13 @@ def readings(exchanges: int) -> list[Reading]:
         if since_settled >= SETTLE_EVERY:
             since_settled = 0
             run.settle()
-            if run.spans >= exchanges * (len(found) + 1) // READINGS:
-                found.append(_read(run.spans))
+            if run.spans >= exchanges * (taken + 1) // READINGS:
+                taken += 1
+                yield _read(run.spans)
     run.settle()
     assert run.spans == exchanges, run.ledger.as_json()
-    if len(found) < READINGS:
-        found.append(_read(run.spans))
-    return found
+    if taken < READINGS:
+        yield _read(run.spans)
 
 
 def _read(exchanges: int) -> Reading:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -33,7 +34,7 @@ DEADLINE_S: Final = 3600.0
 
 
 def main() -> int:
-    """Give 0 when the guest has measured."""
+    """Give 0 when the guest has measured everything; what it did measure is printed in every case."""
     parser = argparse.ArgumentParser(prog="python -m bench.vm", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kernel", choices=SERIES, default=SERIES[0])
@@ -61,17 +62,33 @@ def main() -> int:
         print(
             f"Booting a guest with kernel {arguments.kernel} that counts instructions.", flush=True
         )
-        with Guest(machine, command, output=sys.stdout.buffer) as guest:
-            if not guest.wait(DEADLINE_S) or guest.exit_status:
-                print(f"bench: the guest did not measure ({guest.exit_status})", file=sys.stderr)
-                return 1
-        figures = json.loads((Path(scratch) / "figures.json").read_text())
+        is_complete = measured(machine, command)
+        found = Path(scratch) / "figures.json"
+        figures = json.loads(found.read_text()) if found.exists() else None
+    if figures is None:
+        return 1
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"vm-{'-'.join([arguments.kernel, *arguments.rows])}.json"
     kept.write_text(json.dumps(figures, indent=2) + "\n")
     print("\n" + "\n".join(lines(figures)))
     print(f"\nAll figures: {kept.relative_to(CHECKOUT)}")
-    return 0
+    return 0 if is_complete else 1
+
+
+def measured(machine: Machine, command: list[str]) -> bool:
+    """Run the guest; tell whether it measured everything. After Ctrl-C or SIGTERM it is gone, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Guest(machine, command, output=sys.stdout.buffer) as guest:
+        try:
+            is_over = guest.wait(DEADLINE_S)
+        except KeyboardInterrupt:
+            print("\nbench: interrupted; the guest is gone", file=sys.stderr)
+            return False
+        if not is_over:
+            print(f"bench: not over after {DEADLINE_S:.0f} s", file=sys.stderr)
+        elif guest.exit_status:
+            print(f"bench: the guest ended with {guest.exit_status}", file=sys.stderr)
+        return is_over and not guest.exit_status
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ WARM_S: Final = 1
 LOAD_S: Final = 2
 HALF_S: Final = 3
 HALF_WARM_S: Final = 0.5
-"""Servers keep connections that are older than the agent, whose first request it may not see (README.md, limits)."""
+"""Servers keep connections that are older than the agent, whose first request it may not see."""
 SETTLE_S: Final = 3
 """Until the last batch is at the collector; an idle guest second costs next to nothing."""
 PIPELINE_EXCHANGES: Final = 4000

@@ -54,7 +54,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--exchanges", type=int, default=20_000, help="of each row; 0: no rates")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
         "--memory", type=int, default=1_000_000, help="exchanges to read the memory over; 0: none"
     )

@@ -100,8 +100,8 @@ class Row:
     records: list[bytes]
     per_exchange: int = 2
     """Records of an exchange."""
-    opens: int = 0
-    """Records before the first exchange: they open connections, and are not measured."""
+    unmeasured: int = 0
+    """Records before the first exchange that is measured: they open connections."""
     encoder: Encoder = encode
 
 
@@ -115,10 +115,10 @@ class Rate:
 
 def slices(row: Row, rounds: int) -> list[tuple[int, int]]:
     """Give where the records of each round begin and end: whole exchanges, as many in every round."""
-    size = (len(row.records) - row.opens) // row.per_exchange // rounds * row.per_exchange
+    size = (len(row.records) - row.unmeasured) // row.per_exchange // rounds * row.per_exchange
     if not size:
         raise ValueError(f"{row.name}: fewer exchanges than rounds")
-    return [(row.opens + n * size, row.opens + (n + 1) * size) for n in range(rounds)]
+    return [(row.unmeasured + n * size, row.unmeasured + (n + 1) * size) for n in range(rounds)]
 
 
 def rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
@@ -126,7 +126,7 @@ def rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
     runs = [(row, Fed(row.records, row.encoder), slices(row, rounds + 1)) for row in rows]
     measured: dict[str, list[float]] = {row.name: [] for row in rows}
     for row, run, _ in runs:
-        run.go(0, row.opens)
+        run.go(0, row.unmeasured)
     for number in range(rounds + 1):
         for row, run, parts in runs:
             start, end = parts[number]

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.kinds import kinds
+from bench.kinds import by_connections, kinds
 from bench.throughput import rates
 from bench.vm.life import Agent, first_span_s
 from bench.vm.load import keep_rate
@@ -188,8 +188,9 @@ def say(text: str) -> None:
 
 
 def pipeline() -> dict[str, float]:
-    """Give ms of instructions per exchange for each kind of traffic, from records to OTLP bytes."""
-    measured = rates(kinds(PIPELINE_EXCHANGES), rounds=1)
+    """Give ms of instructions per exchange for each kind of traffic and by open connections, from records to OTLP bytes."""
+    rows = [*kinds(PIPELINE_EXCHANGES), *by_connections(PIPELINE_EXCHANGES)]
+    measured = rates(rows, rounds=1)
     return {name: 1e3 / rate.best for name, rate in measured.items()}
 
 

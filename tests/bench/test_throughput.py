@@ -15,7 +15,7 @@ from bench.traffic import records
 
 
 def test_slices_hold_whole_exchanges_and_as_many_each() -> None:
-    row = Row("", [b""] * (5 + 7 * 10), per_exchange=7, opens=5)
+    row = Row("", [b""] * (5 + 7 * 10), per_exchange=7, unmeasured=5)
     assert slices(row, 3) == [(5, 26), (26, 47), (47, 68)]
 
 

@@ -12,16 +12,20 @@ import argparse
 import json
 import platform
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from bench import memory, stock
-from bench.kinds import BIG, by_connections, kinds
+from bench.kinds import BIG, OPEN, by_connections, kinds
 from bench.throughput import Rate, Row, rates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROTOBUF = "big heads, protobuf objects in place of our encoder"
 SDK = "big heads, the OpenTelemetry SDK's encoder in place of ours"
 
 
-def rows(exchanges: int) -> list[Row]:
+def rows(exchanges: int, sizes: Sequence[int] = OPEN) -> list[Row]:
     """Give everything that is measured, the stock ways included."""
     own = kinds(exchanges)
     (big,) = (row for row in own if row.name == BIG)
@@ -29,7 +33,7 @@ def rows(exchanges: int) -> list[Row]:
         replace(big, name=PROTOBUF, encoder=stock.protobuf_objects),
         replace(big, name=SDK, encoder=stock.sdk_encoder),
     ]
-    return [*own, *stocked, *by_connections(exchanges)]
+    return [*own, *stocked, *by_connections(exchanges, sizes)]
 
 
 def table(measured: dict[str, Rate]) -> list[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bench.throughput import Row
 from bench.traffic import records, short_connections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONNECTIONS: Final = 256
 REPEATED: Final = "repeated heads"
 SMALL: Final = "small heads, every one different"
 BIG: Final = "big heads, every one different"
 SHORT: Final = "a connection for each exchange"
+OPEN: Final = (10, 1_000, 10_000)
 
 
 def kinds(exchanges: int) -> list[Row]:
@@ -27,7 +31,7 @@ def kinds(exchanges: int) -> list[Row]:
     ]
 
 
-def by_connections(exchanges: int) -> list[Row]:
+def by_connections(exchanges: int, sizes: Sequence[int] = OPEN) -> list[Row]:
     """Give big heads over ever more connections that are open at once; each has had its first exchange before."""
     return [
         Row(
@@ -35,5 +39,5 @@ def by_connections(exchanges: int) -> list[Row]:
             records(opens + exchanges, connections=opens),
             unmeasured=opens + 2 * opens,
         )
-        for opens in (10, 1_000, 10_000)
+        for opens in sizes
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READINGS = 10
-SETTLE_EVERY = 2048
+SETTLE_EVERY = 512
 """Exchanges between two times that all of them are settled."""
 
 

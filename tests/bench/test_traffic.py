@@ -37,8 +37,9 @@ def test_every_exchange_of_a_row_becomes_a_span(row: Row) -> None:
     assert run.counts == {"captured": 600, "spans": 600}
 
 
-@pytest.mark.parametrize(("row", "opens"), [*zip(by_connections(600)[:2], (10, 1000), strict=True)])
-def test_open_connections_have_had_an_exchange(row: Row, opens: int) -> None:
+@pytest.mark.parametrize("opens", [10, 300])
+def test_open_connections_have_had_an_exchange(opens: int) -> None:
+    (row,) = by_connections(600, [opens])
     assert kinds_of(row.records) == ["OPEN"] * opens + ["DATA"] * 2 * (opens + 600)
     run = Run().take(row.records[: row.unmeasured])
     run.pipeline.settle(everything=True)

@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 KERNEL ?= 6.1
-C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c)
+C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c bench/vm/*.c)
 
 .PHONY: help demo test test-fast vm bench bench-fast lint format setup clean
 

@@ -1,174 +1,82 @@
-"""`python -m bench`: user space natively, records to OTLP bytes, on one core. Also: its memory over many exchanges.
+"""User space natively, on one core: records to OTLP bytes, and its memory over many exchanges.
 
-Every row is CPU time of one thread, the median of interleaved rounds, so rows of one run compare; runs of different
-days do not. The traffic is `traffic.py`'s.
+python -m bench                       all of it; memory over 1 million exchanges
+python -m bench --memory 10000000     memory over 10 million
+python -m bench --memory 0            rates alone
+python -m bench --exchanges 0         memory alone
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import platform
-import random
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from agent.config import DEFAULT_PROPAGATORS
-from agent.counters import Ledger
-from agent.export.otlp import encode
-from agent.pipeline import Pipeline
-from agent.replay import RecordedProcesses
-from agent.spans.span import Span
-from agent.traces.context import Ids
-from agent.traces.context_propagators import propagators
-from agent.traces.sampler import sampler
-from bench import stock
-from bench.traffic import conversation, records
+from bench import memory, stock
+from bench.kinds import BIG, OPEN, by_connections, kinds
+from bench.throughput import Rate, Row, rates
 
-BATCH = 512
-SETTLE_EVERY = 2048
-Encoder = Callable[[Sequence[Span]], bytes]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROTOBUF = "big heads, protobuf objects in place of our encoder"
+SDK = "big heads, the OpenTelemetry SDK's encoder in place of ours"
 
 
-class Run:
-    """The pipeline with an encoder at its end, fed from one buffer as the ring feeds it."""
-
-    def __init__(self, parts: list[bytes], encoder: Encoder) -> None:
-        places, buffer = [], bytearray()
-        for part in parts:
-            places.append((len(buffer), len(buffer) + len(part)))
-            buffer += part + bytes(-len(part) % 8)
-        self.places = places
-        self.data = memoryview(bytes(buffer + bytes(128)))
-        self.encoder = encoder
-        self.bytes = 0
-        self.spans = 0
-        self._batch: list[Span] = []
-        self.ledger = Ledger()
-        processes = RecordedProcesses()
-        self.pipeline = Pipeline(
-            processes=processes,
-            kernel=processes,
-            ledger=self.ledger,
-            emit=self._emit,
-            sampler=sampler("always_on"),
-            ids=Ids(random.randbytes),
-            contexts=propagators(DEFAULT_PROPAGATORS),
-            unix_offset_ns=0,
-        )
-
-    def _emit(self, span: Span) -> None:
-        self._batch.append(span)
-        if len(self._batch) >= BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        self.bytes += len(self.encoder(self._batch))
-        self.spans += len(self._batch)
-        self._batch.clear()
-
-    def go(self, start: int, end: int) -> float:
-        """Records from `start` to `end`; the CPU seconds."""
-        take, data, places = self.pipeline.take, self.data, self.places
-        began = time.thread_time()
-        for at in range(start, end, SETTLE_EVERY):
-            for first, last in places[at : min(at + SETTLE_EVERY, end)]:
-                take(data, first, last)
-            self.pipeline.settle()
-        self.pipeline.settle(everything=True)
-        if self._batch:
-            self._flush()
-        return time.thread_time() - began
+def rows(exchanges: int, sizes: Sequence[int] = OPEN) -> list[Row]:
+    """Give everything that is measured, the stock ways included."""
+    own = kinds(exchanges)
+    (big,) = (row for row in own if row.name == BIG)
+    stocked = [
+        replace(big, name=PROTOBUF, encoder=stock.protobuf_objects),
+        replace(big, name=SDK, encoder=stock.sdk_encoder),
+    ]
+    return [*own, *stocked, *by_connections(exchanges, sizes)]
 
 
-def measure(
-    rows: dict[str, tuple[list[bytes], Encoder]], opens: int, rounds: int
-) -> dict[str, float]:
-    """Exchanges per second of each row; the rows take turns, a slice of the records each."""
-    runs = {name: Run(parts, encoder) for name, (parts, encoder) in rows.items()}
-    for run in runs.values():
-        run.go(0, opens)
-    rates: dict[str, list[float]] = {name: [] for name in rows}
-    for number in range(rounds):
-        for name, run in runs.items():
-            size = (len(run.places) - opens) // rounds // 2 * 2
-            start = opens + number * size
-            before = run.spans
-            spent = run.go(start, start + size)
-            rates[name].append((run.spans - before) / spent)
-    for name, run in runs.items():
-        assert run.ledger.captured == run.ledger.built, (name, run.ledger.as_json())
-    return {name: statistics.median(rate[1:]) for name, rate in rates.items()}
+def table(measured: dict[str, Rate]) -> list[str]:
+    """Give the lines of the table: each rate, its time, and how many times the SDK's rate it is."""
+    return [f"{'best exchanges/s':>17}{'median':>10}{'µs each':>9}{'× SDK':>7}"] + [
+        f"{rate.best:17,.0f}{rate.median:10,.0f}{1e6 / rate.best:9.1f}"
+        f"{rate.best / measured[SDK].best:7.1f}  {name}"
+        for name, rate in measured.items()
+    ]
 
 
-def memory(exchanges: int) -> list[tuple[int, int]]:
-    """RssAnon in KiB as ever more exchanges pass, of connections that come and go."""
-    readings = []
-    run = Run([], encode)
-    done = 0
-    step = 20_000
-    socket = 1
-    while done < exchanges:
-        parts, socket = conversation(step, socket=socket, connections=256, seed=done)
-        for part in parts:
-            run.pipeline.take(memoryview(part + bytes(96)), 0, len(part))
-        run.pipeline.settle(everything=True)
-        done += step
-        if done % (exchanges // 10) < step:
-            del parts
-            gc.collect()
-            readings.append((done, rss_anon()))
-    return readings
-
-
-def rss_anon() -> int:
-    """KiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1])
-    return 0
+def memory_line(one: memory.Reading) -> str:
+    """Give a reading as a line."""
+    return f"{one.exchanges:12,} exchanges: RSS {one.rss_kib:9,} KiB, anonymous {one.anonymous_kib:9,} KiB"
 
 
 def main() -> None:
-    """Measure and print a table, then the same as one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--exchanges", type=int, default=20_000, help="per row")
-    parser.add_argument("--rounds", type=int, default=10)
+    """Measure and print tables, then the same as one line of JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--exchanges", type=int, default=20_000, help="of each row; 0: no rates")
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument(
-        "--memory", type=int, default=200_000, help="exchanges of the memory run; 0: none"
+        "--memory", type=int, default=1_000_000, help="exchanges to read the memory over; 0: none"
     )
     chosen = parser.parse_args()
-    count = chosen.exchanges
-    varied = records(count)
-    small = records(count, is_small=True)
-    repeated = records(count, is_repeated=True)
-    rows: dict[str, tuple[list[bytes], Encoder]] = {
-        "zerospan, every head different": (varied, encode),
-        "zerospan, every head different and small": (small, encode),
-        "zerospan, clients repeat themselves": (repeated, encode),
-        "zerospan + protobuf objects": (varied, stock.protobuf_objects),
-        "zerospan + OpenTelemetry SDK encoder": (varied, stock.sdk_encoder),
-    }
-    rates = measure(rows, 256, chosen.rounds)
-    result: dict[str, object] = {"machine": platform.platform(), "exchanges_per_s": rates}
-    for name, rate in rates.items():
-        print(f"{rate:10,.0f} exchanges/s  {1e6 / rate:6.1f} µs  {name}")
-    growth = {}
-    for connections in (10, 1_000, 10_000):
-        parts = records(count, connections=connections)
-        growth[connections] = measure({"": (parts, encode)}, connections, chosen.rounds)[""]
-        print(f"{growth[connections]:10,.0f} exchanges/s with {connections} open connections")
-    result["by_connections"] = growth
+    result: dict[str, object] = {"machine": platform.platform()}
     if chosen.memory:
-        readings = memory(chosen.memory)
-        result["rss_anon_kib"] = readings
-        print(
-            "RssAnon KiB after so many exchanges: "
-            + ", ".join(f"{n:,}: {kib:,}" for n, kib in readings)
-        )
+        # First: what the rates' records occupied would be in it.
+        found = []
+        for one in memory.readings(chosen.memory):
+            found.append(one)
+            print(memory_line(one), flush=True)
+        growth = memory.growth_kib(found)
+        print(f"anonymous memory grew by {growth:,} KiB from the second reading on", flush=True)
+        result["memory"] = [asdict(one) for one in found]
+    if chosen.exchanges:
+        measured = rates(rows(chosen.exchanges), chosen.rounds)
+        result["exchanges_per_s"] = {name: asdict(rate) for name, rate in measured.items()}
+        print("\n".join(table(measured)))
     print(json.dumps(result))
 
 

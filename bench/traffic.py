@@ -8,9 +8,11 @@ holds the head. Keep-alive connections of 12 processes, in turns.
 from __future__ import annotations
 
 import random
+from itertools import chain
+from itertools import count as numbers
 from typing import TYPE_CHECKING
 
-from tests.scenario import Host, Socket
+from tests.scenario import EGRESS, INGRESS, Host, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +119,7 @@ def records(
 ) -> list[bytes]:
     """The records of so many exchanges at servers, over so many open connections.
 
-    The first ones, as many as there are connections, open them. With `is_repeated` each connection's client asks the
+    The first records, as many as there are connections, open them. With `is_repeated` each connection's client asks the
     same every time, as pollers and load generators do.
     """
     host = Host()
@@ -131,20 +133,42 @@ def records(
     return host.records
 
 
-def conversation(
-    exchanges: int, *, socket: int, connections: int, seed: int
-) -> tuple[list[bytes], int]:
-    """Records of connections that open, carry some exchanges and close; and the next free socket number."""
+def short_connections(exchanges: int, seed: int = 1) -> list[bytes]:
+    """The records of each exchange at servers that close every connection: 7, as gunicorn's sync workers make them.
+
+    Open, request, head and body of the response, the server's shutdown, the client's end of file, close.
+    """
     host = Host()
-    host.sockets = socket
-    asked, answers = requests(exchanges, seed), responses(exchanges, seed + 1)
-    for _ in range(connections):
+    for asked, answer in zip(small_requests(exchanges), responses(exchanges, seed), strict=True):
         connection = _accept(host, host.sockets)
-        for _ in range(exchanges // connections):
-            connection.received(next(asked))
-            connection.sent(next(answers))
+        head, empty_line, body = answer.partition(b"\r\n\r\n")
+        connection.received(asked).sent(head + empty_line).sent(body)
+        connection.ended(EGRESS).ended(INGRESS).close()
+    return host.records
+
+
+def passing(
+    exchanges: int, *, per_connection: int = 64, mix: int = 100_000
+) -> Iterator[list[bytes]]:
+    """The records of connections that come and go, one list for each; nothing is kept of those that were given.
+
+    After every `mix` exchanges there are other routes.
+    """
+    host = Host()
+    asked = chain.from_iterable(requests(mix, seed) for seed in numbers(1))
+    answers = chain.from_iterable(responses(mix, seed) for seed in numbers(2))
+    for done in range(0, exchanges, per_connection):
+        connection = _accept(host, host.sockets)
+        for _ in range(min(per_connection, exchanges - done)):
+            connection.received(next(asked)).sent(next(answers))
         connection.close()
-    return host.records, host.sockets
+        yield _taken(host)
+
+
+def _taken(host: Host) -> list[bytes]:
+    """The records so far; the host begins a new list."""
+    records, host.records = host.records, []
+    return records
 
 
 def _accept(host: Host, number: int) -> Socket:

@@ -51,7 +51,7 @@ SOURCES = "\n".join(path.read_text() for path in (CHECKOUT / "agent").rglob("*.p
 
 NOT_OURS = {"--system-site-packages", "--now"}
 """Flags of other programs that the documents mention."""
-OF_BENCH = {"--kernel", "--baseline", "--agent"}
+OF_BENCH = {"--kernel", "--baseline", "--agent", "--memory", "--exchanges"}
 OUR_FILES = re.compile(
     r"(?<![\w./-])(?:agent|probes|tests|deploy|bench|demo|docs)/[\w./-]*\w/?(?![\w<])"
 )
@@ -111,7 +111,9 @@ def flags_in(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_flags_that_are_mentioned_exist(name: str) -> None:
-    bench = (CHECKOUT / "bench/vm/__main__.py").read_text()
+    bench = "".join(
+        (CHECKOUT / "bench" / at).read_text() for at in ("__main__.py", "vm/__main__.py")
+    )
     assert all(f'"{flag}"' in bench for flag in OF_BENCH)
     assert flags_in(DOCUMENTS[name]) - ALL_FLAGS - NOT_OURS - OF_BENCH == set()
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +20,18 @@ CGROUP: Final = Path("/sys/fs/cgroup/zerospan")
 
 
 def busy_s() -> float:
-    """Give the CPU time that was not idle since boot, over all of the guest."""
-    line = Path("/proc/stat").read_text().partition("\n")[0]
-    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, line.split()[1:])
-    return (user + nice + system + irq + softirq) * TICK_S
+    """Give the CPU time that was not idle, from any fixed point on, over all of a guest with one CPU.
+
+    By the idle time, which the kernel keeps to the microsecond; what it says of user and system time are samples, which
+    a load at a fixed rate may always meet at the same moment.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - idle_s(Path("/proc/stat").read_text())
+
+
+def idle_s(stat: str) -> float:
+    """Give the idle time of all CPUs, waiting for disks included, from the text of /proc/stat (proc(5))."""
+    _cpu, _user, _nice, _system, idle, iowait, *_ = stat.partition("\n")[0].split()
+    return (int(idle) + int(iowait)) * TICK_S
 
 
 def cpu_s(pid: int) -> float:
@@ -40,10 +49,18 @@ def resident_mb(pid: int) -> dict[str, float]:
     return {name: int(kilobytes) / 1024 for name, kilobytes in found}
 
 
-def prepare_cgroup() -> None:
-    """Make the agent's cgroup: what its maps occupy in the kernel is charged to it as well."""
+@contextlib.contextmanager
+def own_cgroup() -> Iterator[None]:
+    """A new cgroup for one life of the agent: what its maps occupy in the kernel is charged to it as well.
+
+    Files that are cached already are charged to nobody: only a first start shows what the agent's files take.
+    """
     (CGROUP.parent / "cgroup.subtree_control").write_text("+memory")
-    CGROUP.mkdir(exist_ok=True)
+    CGROUP.mkdir()
+    try:
+        yield
+    finally:
+        CGROUP.rmdir()
 
 
 def cgroup_mb() -> dict[str, float]:
@@ -77,7 +94,7 @@ class Holding:
     maps: int
     links: int
     map_bytes: int
-    """bytes_memlock of the maps."""
+    """Memory of the maps."""
     runs: int
     """Of all programs, while statistics were on."""
     run_ns: int
@@ -87,6 +104,16 @@ class Holding:
         return Holding(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
 
 
+def map_bytes(item: dict[str, Any]) -> int:
+    """Give the memory of a map that bpftool shows.
+
+    Before Linux kernel commit 90a5527d7686 ("bpf: add new map ops ->map_mem_usage") (in v6.4) a ring buffer's is told as
+    its entries times the size of a value, which it has not.
+    """
+    told: int = item["bytes_memlock"]
+    return max(told, item["max_entries"]) if item["type"] == "ringbuf" else told
+
+
 def holding() -> Holding:
     """Ask bpftool."""
     programs, maps = _bpftool("prog"), _bpftool("map")
@@ -94,7 +121,7 @@ def holding() -> Holding:
         programs=len(programs),
         maps=len(maps),
         links=len(_bpftool("link")),
-        map_bytes=sum(item["bytes_memlock"] for item in maps),
+        map_bytes=sum(map(map_bytes, maps)),
         runs=sum(item.get("run_cnt", 0) for item in programs),
         run_ns=sum(item.get("run_time_ns", 0) for item in programs),
     )

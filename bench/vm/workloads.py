@@ -1,19 +1,21 @@
-"""The workloads: a server that is kept saturated by a load generator on the same CPU."""
+"""The workloads: servers, and what asks them."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bench.vm.load import Target, ask_redis, saturate
 from deploy.guest import CHECKOUT
 from tests.vm.harness_guest import Server, Servers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+REDIS_GETS_PER_S: Final = 15_000
+"""Less than any Redis answers in a guest second; redis-benchmark is told a number, not a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Started:
     """Ports of what the agent is to trace."""
     load: Callable[[int], int]
     """Saturate for so many seconds; gives the requests that were answered."""
+    target: Target | None = None
+    """Whom to ask at a fixed rate; None where nothing is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,72 +43,42 @@ class Workload:
     """Added busy time per request that we promise to stay below."""
 
 
-def wrk(url: str, connections: int) -> Callable[[int], int]:
-    """Give a load of so many keep-alive connections."""
-
-    def load(seconds: int) -> int:
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", url]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        if "Non-2xx" in told or "Socket errors" in told:
-            raise RuntimeError(f"the load on {url} was not answered:\n{told}")
-        found = re.search(r"(\d+) requests in", told)
-        assert found, told
-        return int(found[1])
-
-    return load
+def _http(server: Server, path: str, connections: int, *others: int) -> Started:
+    """Servers behind `server` are traced, too."""
+    target = Target(server.port, path, connections)
+    return Started((server.port, *others), lambda seconds: saturate(target, seconds), target)
 
 
 def _go(servers: Servers) -> Started:
-    server = servers.go(gomaxprocs=1)
-    return Started((server.port,), wrk(f"{server.url}/hello", 8))
+    return _http(servers.go(gomaxprocs=1), "/hello", 8)
 
 
 def _nginx(servers: Servers) -> Started:
-    server = servers.nginx(backend=servers.started[0])  # which is not asked
-    return Started((server.port,), wrk(f"{server.url}/hello", 8))
+    # Its backend is not asked.
+    return _http(servers.nginx(backend=servers.started[0]), "/hello", 8)
 
 
 def _nginx_file(servers: Servers) -> Started:
-    server = servers.nginx(backend=servers.started[0])
-    return Started((server.port,), wrk(f"{server.url}/static/page.html", 8))
+    return _http(servers.nginx(backend=servers.started[0]), "/static/page.html", 8)
 
 
 def _gunicorn(servers: Servers) -> Started:
-    server = servers.gunicorn("sync")
-    return Started((server.port,), wrk(f"{server.url}/hello", 4))
+    return _http(servers.gunicorn("sync"), "/hello", 4)
 
 
 def _chain(servers: Servers) -> Started:
+    """The demo's services."""
     stock, shop = free_port(), free_port()
     demo = CHECKOUT / "demo"
     servers.start("/usr/bin/python3", demo / "stock.py", str(stock), port=stock)
     server = servers.start("/usr/bin/python3", demo / "shop.py", str(shop), str(stock), port=shop)
-    front = servers.nginx(backend=server)
-    return Started((stock, shop, front.port), wrk(f"{front.url}/orders/1", 4))
+    return _http(servers.nginx(backend=server), "/orders/1", 4, shop, stock)
 
 
 def _redis(servers: Servers) -> Started:
     port = free_port()
     servers.start("redis-server", "--port", str(port), "--save", "", port=port)
-
-    def load(seconds: int) -> int:
-        requests = 15_000 * seconds
-        command = [
-            "redis-benchmark",
-            "-p",
-            str(port),
-            "-t",
-            "get",
-            "-c",
-            "8",
-            "-n",
-            str(requests),
-            "-q",
-        ]
-        subprocess.run(command, capture_output=True, check=True)
-        return requests
-
-    return Started((), load)
+    return Started((), lambda seconds: ask_redis(port, REDIS_GETS_PER_S * seconds))
 
 
 WORKLOADS: Final = (
@@ -133,7 +107,13 @@ def take_spans(directory: Path) -> int:
     return spans
 
 
-def agent_command(template: str, *, sink: int, ports: list[int]) -> list[str]:
-    """Fill in the agent's command."""
-    selection = " ".join(f"--port {port}" for port in ports)
-    return template.format(python=sys.executable, sink=sink, ports=selection).split()
+def agent_command(
+    template: str, *, sink: int, ports: list[int], file: Path | None = None
+) -> list[str]:
+    """Fill in the agent's command: see `python -m bench.vm --help`."""
+    return template.format(
+        python=sys.executable,
+        sink=sink,
+        ports=" ".join(f"--port {port}" for port in ports),
+        file=f"--export file:{file}" if file else "",
+    ).split()

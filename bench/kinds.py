@@ -1,0 +1,43 @@
+"""The kinds of traffic that rates are measured with, natively and in the guest that counts instructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bench.throughput import Row
+from bench.traffic import records, short_connections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONNECTIONS: Final = 256
+REPEATED: Final = "repeated heads"
+SMALL: Final = "small heads, every one different"
+BIG: Final = "big heads, every one different"
+SHORT: Final = "a connection for each exchange"
+OPEN: Final = (10, 1_000, 10_000)
+
+
+def kinds(exchanges: int) -> list[Row]:
+    """Give so many exchanges of each kind."""
+    repeated = records(exchanges, connections=CONNECTIONS, is_repeated=True)
+    small = records(exchanges, connections=CONNECTIONS, is_small=True)
+    big = records(exchanges, connections=CONNECTIONS)
+    return [
+        Row(REPEATED, repeated, unmeasured=CONNECTIONS),
+        Row(SMALL, small, unmeasured=CONNECTIONS),
+        Row(BIG, big, unmeasured=CONNECTIONS),
+        Row(SHORT, short_connections(exchanges), per_exchange=7),
+    ]
+
+
+def by_connections(exchanges: int, sizes: Sequence[int] = OPEN) -> list[Row]:
+    """Give big heads over ever more connections that are open at once; each has had its first exchange before."""
+    return [
+        Row(
+            f"{opens:,} open connections",
+            records(opens + exchanges, connections=opens),
+            unmeasured=opens + 2 * opens,
+        )
+        for opens in sizes
+    ]

@@ -46,8 +46,9 @@ def _attributes(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def load_spans(path: Path) -> list[ExportedSpan]:
-    """Read what `--export file:PATH` wrote, in the order of their starts."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    """Read what `--export file:PATH` wrote, in the order of their starts. The last line may be half written yet."""
+    text = path.read_text() if path.exists() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()
     return sorted(_spans_of(lines), key=lambda span: span.start_ns)
 
 

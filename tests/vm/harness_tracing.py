@@ -68,9 +68,11 @@ def port_of(span: ExportedSpan, kind: int) -> int | None:
 
 
 def path_of(span: ExportedSpan) -> str:
-    """The request's path."""
+    """The request's path; empty for what is no request by HTTP."""
     if "url.path" in span.attributes:
         return str(span.attributes["url.path"])
+    if "url.full" not in span.attributes:
+        return ""
     return "/" + str(span.attributes["url.full"]).partition("://")[2].partition("/")[2]
 
 

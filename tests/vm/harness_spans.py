@@ -48,10 +48,11 @@ def _attributes(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 def load_spans(path: Path) -> list[ExportedSpan]:
     """Read what `--export file:PATH` wrote, in the order of their starts."""
     lines = path.read_text().splitlines() if path.exists() else []
-    return sorted(_spans_of(lines), key=lambda span: span.start_ns)
+    return sorted(spans_of(lines), key=lambda span: span.start_ns)
 
 
-def _spans_of(lines: list[str]) -> Iterator[ExportedSpan]:
+def spans_of(lines: list[str]) -> Iterator[ExportedSpan]:
+    """Read the spans of such lines."""
     for line in lines:
         for group in json.loads(line)["resourceSpans"]:
             resource = _attributes(group.get("resource", {}).get("attributes", []))

@@ -1,0 +1,148 @@
+"""On the host: boot a guest per kernel, measure in it, score, print the table, keep it as JSON and Markdown.
+
+    python -m tests.accuracy [--kernel 6.12] [--only go,node]
+
+What was measured is kept in .cache/accuracy/KERNEL.json; a run of some services replaces those alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import datetime
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from deploy.guest import CHECKOUT, SERIES, Guest, GuestError, Machine
+from tests.accuracy.build import BUILT, build
+from tests.accuracy.cases import SHAPES, edges_of
+from tests.accuracy.inside import LEDGER, MEASURED, SPANS, Measured
+from tests.accuracy.report import as_json, from_json, markdown, terminal
+from tests.accuracy.runtimes import RUNTIMES, Runtime, is_here, select
+from tests.accuracy.score import Cell, Spans, judge
+from tests.vm.harness_spans import load_spans
+
+SILENCE_S = 420.0
+"""Boot, zerospan's start and a service's, on a busy machine without KVM."""
+
+
+def main() -> int:
+    """Give 0 when all that was asked for has been measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.accuracy", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--kernel", choices=SERIES, action="append")
+    parser.add_argument("--only", default="", help="services, by the beginning of their names")
+    arguments = parser.parse_args()
+    try:
+        chosen = select(arguments.only)
+    except ValueError as error:
+        parser.error(str(error))
+    missing = [runtime.name for runtime in chosen if not is_here(runtime)]
+    if missing:
+        parser.error(f"not installed: {', '.join(missing)}; run deploy/setup.sh accuracy")
+    build()
+    for name in ("agent", "deploy", "probes", "tests/vm", "tests/accuracy"):
+        compileall.compile_dir(CHECKOUT / name, quiet=1)
+    return max([run(series, chosen) for series in arguments.kernel or SERIES])
+
+
+def run(series: str, chosen: list[Runtime]) -> int:
+    """Measure on one kernel."""
+    with tempfile.TemporaryDirectory(prefix="zerospan-accuracy-") as temporary:
+        scratch = Path(temporary)
+        whole, trouble = _measure(series, [runtime.name for runtime in chosen], scratch)
+        measured = _measurements(scratch)
+        cells = _score(measured, scratch)
+        ledger = scratch / LEDGER
+        if ledger.exists():
+            print(f"ledger: {ledger.read_text()}")
+        for runtime in chosen:
+            log = scratch / f"{runtime.name}.log"
+            if any(cell.failed for cell in cells if cell.runtime == runtime.name) and log.exists():
+                print(f"{runtime.name} said:\n{log.read_text()}")
+    for line in measured:
+        if line["trouble"]:
+            print(f"{line['runtime']}: {line['trouble']}", file=sys.stderr)
+    kernel = measured[0]["kernel"] if measured else series
+    kept = BUILT / f"{series}.json"
+    every = _merged(kept, cells)
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    content = {"kernel": kernel, "date": today, "cells": [as_json(cell) for cell in every]}
+    kept.write_text(json.dumps(content, indent=1) + "\n")
+    kept.with_suffix(".md").write_text(markdown(every))
+    print(f"\nKernel {kernel}, {today}; right / without / wrong parent, percent\n")
+    print(terminal(cells))
+    print(f"Kept in {kept.relative_to(CHECKOUT)} and {kept.with_suffix('.md').name}")
+    if trouble:
+        print(f"accuracy: {trouble}", file=sys.stderr)
+    return 0 if whole and not any(line["trouble"] for line in measured) else 1
+
+
+def _measure(series: str, names: list[str], scratch: Path) -> tuple[bool, str]:
+    """Run the guest; tell whether it did all, and what was wrong."""
+    machine = Machine(series=series, scratch=scratch, memory="4G")
+    command = [sys.executable, "-m", "tests.accuracy.inside", *names]
+    print(f"Booting a guest with kernel {series}.", flush=True)
+    shown, last = 0, time.monotonic()
+    with Guest(machine, command, output=sys.stdout.buffer) as guest:
+        while not guest.wait(1.0):
+            lines = _measurements(scratch)
+            for line in lines[shown:]:
+                print(f"{line['runtime']} {line['shape']} at {line['concurrency']}: {line['seconds']} s")
+                sys.stdout.flush()
+                last = time.monotonic()
+            shown = len(lines)
+            if time.monotonic() - last > SILENCE_S:
+                return False, f"nothing was measured for {SILENCE_S:.0f} s"
+        if guest.exit_status:
+            return False, f"the guest ended with {guest.exit_status}"
+    return True, ""
+
+
+def _measurements(scratch: Path) -> list[dict[str, Any]]:
+    path = scratch / MEASURED
+    data = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in data[: data.rfind("\n") + 1].splitlines()]
+
+
+def _score(lines: list[dict[str, Any]], scratch: Path) -> list[Cell]:
+    spans = Spans(load_spans(scratch / SPANS))
+    cells = []
+    for line in lines:
+        if line["trouble"]:
+            continue
+        measured = Measured(**{name: line[name] for name in Measured.__slots__})
+        cells.append(
+            judge(
+                spans,
+                edges_of(SHAPES[measured.shape], measured.answered),
+                runtime=measured.runtime,
+                shape=measured.shape,
+                concurrency=measured.concurrency,
+                requests=measured.requests,
+                failed=len(measured.failed),
+            )
+        )
+    return cells
+
+
+def _merged(kept: Path, cells: list[Cell]) -> list[Cell]:
+    """Put new cells in the place of the old ones of the same services, in the order of RUNTIMES."""
+    old = [from_json(cell) for cell in json.loads(kept.read_text())["cells"]] if kept.exists() else []
+    new = {cell.runtime for cell in cells}
+    every = [cell for cell in old if cell.runtime not in new] + cells
+    order = {runtime.name: n for n, runtime in enumerate(RUNTIMES)}
+    return sorted(
+        (cell for cell in every if cell.runtime in order), key=lambda cell: order[cell.runtime]
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except GuestError as error:
+        sys.exit(f"accuracy: {error}")

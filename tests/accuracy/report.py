@@ -1,0 +1,121 @@
+"""Cells → JSON, and tables for people. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tests.accuracy.cases import CONCURRENCIES
+from tests.accuracy.score import Cell, Score
+
+HEADINGS = ("service", "shape", *(f"at {n}" for n in CONCURRENCIES), "not right, by rule, in all three")
+
+
+def as_json(cell: Cell) -> dict[str, Any]:
+    """Give all that is known of a cell, in counts."""
+    return {
+        "runtime": cell.runtime,
+        "shape": cell.shape,
+        "concurrency": cell.concurrency,
+        "requests": cell.requests,
+        "failed": cell.failed,
+        "work": _score_as_json(cell.work),
+        "hops": _score_as_json(cell.hops),
+    }
+
+
+def _score_as_json(score: Score) -> dict[str, Any]:
+    return {
+        "right": score.right,
+        "none": dict(score.none),
+        "wrong": dict(score.wrong),
+        "unseen": score.unseen,
+    }
+
+
+def from_json(data: dict[str, Any]) -> Cell:
+    """Read a cell again."""
+    scores = {
+        kind: Score(
+            right=data[kind]["right"],
+            none=Counter(data[kind]["none"]),
+            wrong=Counter(data[kind]["wrong"]),
+            unseen=data[kind]["unseen"],
+        )
+        for kind in ("work", "hops")
+    }
+    rest = {name: data[name] for name in ("runtime", "shape", "concurrency", "requests", "failed")}
+    return Cell(**rest, **scores)
+
+
+def percent(count: int, total: int) -> str:
+    """Round toward the unwelcome side: 100 is all, 0 is none, and one of many is not nothing."""
+    if not total:
+        return "-"
+    share = 100 * count / total
+    if share in (0, 100):
+        return f"{share:.0f}"
+    return f"{min(max(share, 0.1), 99.9):.1f}"
+
+
+def figures(score: Score) -> str:
+    """Right, without and wrong, in percent."""
+    without = score.none.total() + score.unseen
+    each = (score.right, without, score.wrong.total())
+    return " / ".join(percent(count, score.total) for count in each)
+
+
+def reasons(scores: Iterable[Score]) -> str:
+    """Give why parents are missing or wrong, with counts."""
+    none: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    unseen = 0
+    for score in scores:
+        none += score.none
+        wrong += score.wrong
+        unseen += score.unseen
+    parts = [f"{rule} {count}" for rule, count in none.most_common()]
+    parts += [f"unseen {unseen}"] if unseen else []
+    parts += [f"WRONG {rule} {count}" for rule, count in wrong.most_common()]
+    return ", ".join(parts)
+
+
+def rows(cells: Sequence[Cell]) -> list[list[str]]:
+    """Give a row per service and shape, and one for the connections between services where not all is right."""
+    found: list[list[str]] = []
+    groups: dict[tuple[str, str], dict[int, Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.runtime, cell.shape), {})[cell.concurrency] = cell
+    for (runtime, shape), group in groups.items():
+        work = {n: cell.work for n, cell in group.items()}
+        hops = {n: cell.hops for n, cell in group.items()}
+        said = reasons(work.values())
+        if failed := sum(cell.failed for cell in group.values()):
+            said = f"{said}{', ' if said else ''}{failed} requests failed"
+        found.append([runtime, shape, *_columns(work), said])
+        if any(score.right != score.total for score in hops.values()):
+            found.append([runtime, f"{shape}, hops", *_columns(hops), reasons(hops.values())])
+    return found
+
+
+def _columns(scores: dict[int, Score]) -> list[str]:
+    return [figures(scores[n]) if n in scores else "" for n in CONCURRENCIES]
+
+
+def markdown(cells: Sequence[Cell]) -> str:
+    """Give a table in Markdown."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows(cells)]
+    return "\n".join(lines) + "\n"
+
+
+def terminal(cells: Sequence[Cell]) -> str:
+    """Give a table in columns."""
+    table = [list(HEADINGS), *rows(cells)]
+    widths = [max(len(row[n]) for row in table) for n in range(len(HEADINGS))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+    return "\n".join(lines) + "\n"

@@ -92,7 +92,9 @@ def _measure(series: str, names: list[str], scratch: Path) -> tuple[bool, str]:
         while not guest.wait(1.0):
             lines = _measurements(scratch)
             for line in lines[shown:]:
-                print(f"{line['runtime']} {line['shape']} at {line['concurrency']}: {line['seconds']} s")
+                print(
+                    f"{line['runtime']} {line['shape']} at {line['concurrency']}: {line['seconds']} s"
+                )
                 sys.stdout.flush()
                 last = time.monotonic()
             shown = len(lines)
@@ -132,7 +134,9 @@ def _score(lines: list[dict[str, Any]], scratch: Path) -> list[Cell]:
 
 def _merged(kept: Path, cells: list[Cell]) -> list[Cell]:
     """Put new cells in the place of the old ones of the same services, in the order of RUNTIMES."""
-    old = [from_json(cell) for cell in json.loads(kept.read_text())["cells"]] if kept.exists() else []
+    old = (
+        [from_json(cell) for cell in json.loads(kept.read_text())["cells"]] if kept.exists() else []
+    )
     new = {cell.runtime for cell in cells}
     every = [cell for cell in old if cell.runtime not in new] + cells
     order = {runtime.name: n for n, runtime in enumerate(RUNTIMES)}

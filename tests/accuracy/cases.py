@@ -14,7 +14,7 @@ SERVER: Final = 2
 CLIENT: Final = 3
 
 CONCURRENCIES: Final = (1, 8, 64)
-REQUESTS: Final = {1: 40, 8: 120, 64: 256}
+REQUESTS: Final = {1: 24, 8: 64, 64: 192}
 """Requests of a cell, by concurrency: what an emulated guest can do in seconds."""
 
 
@@ -82,7 +82,9 @@ SHAPES: Final = {
         Shape("fan", "three calls at once, each in a thread or task of its own", calls=3),
         Shape("sleep", "one call after 20 ms of sleep"),
         Shape("worker", "one call from a worker thread or another task"),
-        Shape("hops", "one call of a second service of the same kind, which calls", through="inner"),
+        Shape(
+            "hops", "one call of a second service of the same kind, which calls", through="inner"
+        ),
         Shape("after", "one call 10 ms after the response"),
     )
 }

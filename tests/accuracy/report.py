@@ -9,7 +9,12 @@ from typing import Any
 from tests.accuracy.cases import CONCURRENCIES
 from tests.accuracy.score import Cell, Score
 
-HEADINGS = ("service", "shape", *(f"at {n}" for n in CONCURRENCIES), "not right, by rule, in all three")
+HEADINGS = (
+    "service",
+    "shape",
+    *(f"at {n}" for n in CONCURRENCIES),
+    "not right, by rule, in all three",
+)
 
 
 def as_json(cell: Cell) -> dict[str, Any]:
@@ -36,17 +41,12 @@ def _score_as_json(score: Score) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> Cell:
     """Read a cell again."""
-    scores = {
-        kind: Score(
-            right=data[kind]["right"],
-            none=Counter(data[kind]["none"]),
-            wrong=Counter(data[kind]["wrong"]),
-            unseen=data[kind]["unseen"],
-        )
-        for kind in ("work", "hops")
-    }
-    rest = {name: data[name] for name in ("runtime", "shape", "concurrency", "requests", "failed")}
-    return Cell(**rest, **scores)
+    return Cell(**{**data, "work": _score(data["work"]), "hops": _score(data["hops"])})
+
+
+def _score(data: dict[str, Any]) -> Score:
+    none, wrong = Counter(data["none"]), Counter(data["wrong"])
+    return Score(right=data["right"], none=none, wrong=wrong, unseen=data["unseen"])
 
 
 def percent(count: int, total: int) -> str:

@@ -44,7 +44,7 @@ class Runtime:
     """A program that must run, too, and listens on the port `{inner}`."""
     behind_config: str = ""
     needs: str = ""
-    """A program that is not there everywhere; without it the runtime is left out."""
+    """A program, or the path of a package, that `deploy/setup.sh accuracy` brings."""
 
     def start(self, servers: Servers, backend: int) -> Server:
         """Start the service, and the second one before it if there is a shape that needs it."""
@@ -96,13 +96,17 @@ def _filled_in(template: str, values: Mapping[str, str | Path]) -> str:
 PYTHON: Final = "/usr/bin/python3"
 
 
-def _threads(pool: int) -> Runtime:
+PACKAGES: Final = "/usr/lib/python3/dist-packages"
+
+
+def _asyncio(name: str, what: str, script: str, *, loop: str = "", needs: str = "") -> Runtime:
     return Runtime(
-        f"python-pool-{pool}",
-        f"Python, a thread per connection hands each request to a pool of {pool}",
-        (PYTHON, "{services}/threads.py"),
-        POOL,
-        {"POOL": str(pool)},
+        name,
+        what,
+        (PYTHON, f"{{services}}/{script}"),
+        LOOP,
+        {"LOOP": loop},
+        needs=f"{PACKAGES}/{loop or needs}" if loop or needs else "",
     )
 
 
@@ -115,6 +119,28 @@ def _gunicorn(name: str, what: str, *options: str) -> Runtime:
     return Runtime(name, what, argv, THREADS)
 
 
+def _pools(name: str, what: str, *argv: str, needs: str = "") -> tuple[Runtime, Runtime]:
+    """As many workers as there are requests at once, and far fewer."""
+    wide, narrow = (
+        Runtime(
+            f"{name}-{size}",
+            f"{what} of {size} threads",
+            argv,
+            POOL,
+            {"POOL": str(size)},
+            needs=needs,
+        )
+        for size in (64, 8)
+    )
+    return wide, narrow
+
+
+def _go(name: str, what: str) -> Runtime:
+    return Runtime(name, what, (f"{{built}}/{name}",), LOOP)
+
+
+JAVA: Final = ("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "{built}", "Service")
+
 RUNTIMES: Final = (
     Runtime(
         "python-threads",
@@ -122,22 +148,84 @@ RUNTIMES: Final = (
         (PYTHON, "{services}/threads.py"),
         THREADS,
     ),
-    _gunicorn(
-        "python-prefork", "Python, gunicorn with 8 sync workers", "-k", "sync", "-w", "8"
-    ),
+    _gunicorn("python-prefork", "Python, gunicorn with 8 sync workers", "-k", "sync", "-w", "8"),
     _gunicorn(
         "python-gthread",
         "Python, gunicorn with 2 workers of 32 threads",
         *("-k", "gthread", "-w", "2", "--threads", "32"),
     ),
-    _threads(64),
-    _threads(8),
+    *_pools(
+        "python-pool",
+        "Python, a thread per connection hands requests to a pool",
+        *(PYTHON, "{services}/threads.py"),
+    ),
+    _asyncio("asyncio-streams", "asyncio streams, a task per connection", "streams.py"),
+    _asyncio("asyncio-protocol", "asyncio protocol, a task per request", "protocol.py"),
+    _asyncio(
+        "asyncio-aiohttp",
+        "aiohttp, server and client, a task per connection",
+        "aio.py",
+        needs="aiohttp",
+    ),
+    Runtime(
+        "node",
+        "Node, http with and without a keep-alive agent, fetch",
+        ("node", "{services}/service.js"),
+        LOOP,
+    ),
+    _go("go", "Go net/http, server and client"),
+    _go("go-stripped", "the same, stripped and position-independent"),
     Runtime(
         "nginx",
         "nginx as a reverse proxy",
         ("nginx", "-c", "{config}", "-e", "{directory}/nginx-error.log"),
         PROXY,
         config="nginx.conf",
+    ),
+    Runtime(
+        "haproxy",
+        "HAProxy as a reverse proxy",
+        ("haproxy", "-f", "{config}"),
+        PROXY,
+        config="haproxy.cfg",
+    ),
+    *_pools("c-pool", "C, one thread receives and hands requests to a pool", "{built}/pool"),
+    Runtime(
+        "java",
+        "Java, the JDK's server and clients, a thread per request",
+        JAVA,
+        THREADS,
+        needs="javac",
+    ),
+    *_pools(
+        "java-pool", "Java, a thread per request hands it to an executor", *JAVA, needs="javac"
+    ),
+    Runtime(
+        "ruby-puma",
+        "Ruby, Puma with 64 threads",
+        ("puma", "-q", "-t", "64:64", "-b", "tcp://127.0.0.1:{port}", "{services}/service.ru"),
+        THREADS,
+        needs="puma",
+    ),
+    _asyncio("uvloop-streams", "uvloop, streams", "streams.py", loop="uvloop"),
+    _asyncio("uvloop-protocol", "uvloop, a task per request", "protocol.py", loop="uvloop"),
+    Runtime(
+        "apache",
+        "Apache (event) as a reverse proxy",
+        ("apache2", "-D", "FOREGROUND", "-f", "{config}"),
+        PROXY,
+        config="apache.conf",
+        needs="apache2",
+    ),
+    Runtime(
+        "php-fpm",
+        "PHP-FPM with 16 processes behind nginx",
+        ("nginx", "-c", "{config}", "-e", "{directory}/nginx-error.log"),
+        ("one", "sequence", "sleep", "hops", "after"),
+        config="fastcgi.conf",
+        behind=("php-fpm8.2", "-F", "-R", "-y", "{config}"),
+        behind_config="php-fpm.conf",
+        needs="php-fpm8.2",
     ),
 )
 
@@ -156,7 +244,7 @@ def select(wanted: str) -> list[Runtime]:
 
 
 def is_here(runtime: Runtime) -> bool:
-    """Whether the runtime's program is installed."""
+    """Whether what the runtime needs is installed."""
     if not runtime.needs:
         return True
     path = os.environ["PATH"] + ":/usr/sbin"

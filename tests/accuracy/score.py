@@ -86,7 +86,14 @@ class Cell:
 
 
 def judge(
-    spans: Spans, edges: Edges, *, runtime: str, shape: str, concurrency: int, requests: int, failed: int
+    spans: Spans,
+    edges: Edges,
+    *,
+    runtime: str,
+    shape: str,
+    concurrency: int,
+    requests: int,
+    failed: int,
 ) -> Cell:
     """Score both kinds of edges of a measurement."""
     return Cell(

@@ -33,6 +33,6 @@ def test_every_shape_is_answered_with_the_id_that_was_forwarded(
         shape: call(service, runtime, SHAPES[shape], 8, 24, 1000 * n).failed
         for n, shape in enumerate(runtime.shapes, 1)
     }
-    assert failed == dict.fromkeys(runtime.shapes, []), [
+    assert failed == {shape: [] for shape in runtime.shapes}, [
         server.log.read_text(errors="replace")[-1500:] for server in servers.started
     ]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.guest import CHECKOUT, Guest, GuestError, Machine
+from tests.accuracy.build import build as build_accuracy
 from tests.vm.servers.build import build
 
 GUEST_TESTS: Final = CHECKOUT / "tests" / "vm" / "guest"
@@ -78,8 +79,9 @@ class Run:
         self._last_news_s = time.monotonic()
         self._limit_s = FIRST_RESULT_S
         build()
+        build_accuracy()
         # In the guest the checkout is read-only, and compiling a module there costs 20 times as much.
-        for directory in ("agent", "probes", "tests/vm"):
+        for directory in ("agent", "probes", "tests/accuracy", "tests/vm"):
             compileall.compile_dir(CHECKOUT / directory, quiet=1)
         command = [
             sys.executable,

@@ -71,8 +71,7 @@ static int exchange(int *fd, int id)
 	if (*fd < 0)
 		return 0;
 	size = snprintf(request, sizeof(request),
-			"GET /%s/%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Request-Id: %d\r\n\r\n", shape, id, port,
-			id);
+			"GET /%s/%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Request-Id: %d\r\n\r\n", shape, id, port, id);
 	snprintf(wanted, sizeof(wanted), "%d", id);
 	body = send(*fd, request, size, MSG_NOSIGNAL) == size ? receive_answer(*fd, data) : NULL;
 	ok = body && !strncmp(data + 8, " 200", 4) && !strncmp(body, wanted, strlen(wanted));

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 BACKEND = int(os.environ["BACKEND"])
 NEXT = int(os.environ.get("NEXT") or 0)
@@ -19,41 +20,39 @@ workers = ThreadPoolExecutor(64)
 """Starts its threads when they are needed: after a fork."""
 
 
-def ask(connection: http.client.HTTPConnection, path: str, number: str) -> str:
+def ask(connection: http.client.HTTPConnection, path: str, number: str) -> None:
     """Make one request; the answer must be its id."""
     connection.request("GET", path, headers={"X-Request-Id": number})
     answer = connection.getresponse().read().decode()
     if answer != number:
         raise RuntimeError(f"{path} was answered by {answer[:100]}")
-    return answer
 
 
-def fresh(path: str, number: str) -> str:
+def fresh(path: str, number: str) -> None:
     """On a connection for this call alone."""
     connection = http.client.HTTPConnection("127.0.0.1", BACKEND)
     try:
-        return ask(connection, path, number)
+        ask(connection, path, number)
     finally:
         connection.close()
 
 
-def kept(path: str, number: str, port: int = BACKEND) -> str:
+def kept(path: str, number: str, port: int = BACKEND) -> None:
     """On this thread's connection."""
     connections = kept_connections.__dict__
-    if port not in connections:
-        connections[port] = http.client.HTTPConnection("127.0.0.1", port)
-    return ask(connections[port], path, number)
+    if str(port) not in connections:
+        connections[str(port)] = http.client.HTTPConnection("127.0.0.1", port)
+    ask(connections[str(port)], path, number)
 
 
-def pooled(path: str, number: str) -> str:
+def pooled(path: str, number: str) -> None:
     """On any connection that nobody uses."""
     try:
         connection = pool.get_nowait()
     except queue.Empty:
         connection = http.client.HTTPConnection("127.0.0.1", BACKEND)
-    answer = ask(connection, path, number)
+    ask(connection, path, number)
     pool.put(connection)
-    return answer
 
 
 def at_once(calls: Iterable[Callable[[], object]]) -> None:
@@ -70,29 +69,24 @@ def answer(shape: str, number: str) -> str:
     path = f"/work/{number}/0"
     match shape:
         case "one":
-            return fresh(path, number)
+            fresh(path, number)
         case "kept" | "inner":
-            return kept(path, number)
+            kept(path, number)
         case "pooled":
-            return pooled(path, number)
+            pooled(path, number)
         case "sequence":
-            return "".join({kept(f"/work/{number}/{call}", number) for call in range(3)})
+            for call in range(3):
+                kept(f"/work/{number}/{call}", number)
         case "fan":
-            answers: set[str] = set()
-            at_once(
-                lambda call=call: answers.add(pooled(f"/work/{number}/{call}", number))
-                for call in range(3)
-            )
-            return "".join(answers)
+            at_once(partial(pooled, f"/work/{number}/{call}", number) for call in range(3))
         case "sleep":
             time.sleep(0.02)
-            return kept(path, number)
+            kept(path, number)
         case "worker":
-            return workers.submit(pooled, path, number).result()
+            workers.submit(pooled, path, number).result()
         case "hops":
-            return kept(f"/inner/{number}", number, NEXT)
-        case _:
-            return number
+            kept(f"/inner/{number}", number, NEXT)
+    return number
 
 
 def finish(shape: str, number: str) -> None:

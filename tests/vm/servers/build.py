@@ -12,6 +12,16 @@ SOURCES: Final = Path(__file__).resolve().parent
 BUILT: Final = SOURCES.parents[2] / ".cache" / "servers"
 """Seen by the guest at the same path."""
 
+GO: Final = str(Path(sys.executable).with_name("go"))
+# Only the standard library is used: nothing may be fetched, the tool chain least of all.
+GO_ENVIRONMENT: Final = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-mod=mod",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+    "GOCACHE": str(BUILT.parent / "go-build"),
+}
+
 
 def is_older(built: Path, sources: list[Path]) -> bool:
     """Whether something must be built anew."""
@@ -37,11 +47,7 @@ def build() -> None:
         compiler = ["cc", "-O2", "-Wall", "-Werror", "-o", str(ways), "ways.c", "-luring"]
         run(compiler, cwd=SOURCES, env={})
     if is_older(go_server, list((SOURCES / "goserver").iterdir())):
-        # Only the standard library is used: nothing may be fetched, the tool chain least of all.
-        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
-        env["GOCACHE"] = str(BUILT.parent / "go-build")
-        go = str(Path(sys.executable).with_name("go"))
-        run([go, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=env)
+        run([GO, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=GO_ENVIRONMENT)
 
 
 if __name__ == "__main__":

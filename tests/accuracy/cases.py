@@ -14,7 +14,7 @@ SERVER: Final = 2
 CLIENT: Final = 3
 
 CONCURRENCIES: Final = (1, 8, 64)
-REQUESTS: Final = {1: 24, 8: 64, 64: 192}
+REQUESTS: Final = {1: 16, 8: 48, 64: 192}
 """Requests of a cell, by concurrency: what an emulated guest can do in seconds."""
 
 

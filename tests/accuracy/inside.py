@@ -1,7 +1,7 @@
 """In the guest: one zerospan, one backend, and every service in turn, with every shape, at every concurrency.
 
-Leaves in SCRATCH: a line of JSON for each measurement (MEASURED), when it is done, and the exported spans (SPANS), after
-each service. Scoring is done elsewhere.
+Leaves in SCRATCH: a line of JSON for each measurement (MEASURED), when it is done; after each service the exported spans
+(SPANS), then what the service had to say (NAME.log). Scoring is done elsewhere.
 
     python -m tests.accuracy.inside NAME…
 """
@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 import time
@@ -84,20 +83,23 @@ def call(
 
 
 class Exported:
-    """The file of exported spans, as it grows."""
+    """The file of exported spans, as it grows; what is added to it is appended to a copy, if one is wanted."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, copy: Path = Path(os.devnull)) -> None:
+        self._path = path
+        self._copy = copy
         self._read = 0
         self.count = 0
 
     def look(self) -> bool:
         """Count the spans that have come since the last time; tell whether there were any."""
-        if not self.path.exists():
+        if not self._path.exists():
             return False
-        with self.path.open("rb") as file:
+        with self._path.open("rb") as file:
             file.seek(self._read)
             data = file.read()
+        with self._copy.open("ab") as copy:
+            copy.write(data)
         self._read += len(data)
         came = data.count(b'"spanId"')
         self.count += came
@@ -116,7 +118,7 @@ def measure_all(
     runtimes: list[Runtime], agent: Agent, backend: Server, directory: Path, scratch: Path
 ) -> None:
     """Measure each service; leave the results as they come."""
-    exported = Exported(agent.exported)
+    exported = Exported(agent.exported, scratch / SPANS)
     first, wanted = FIRST_ID, 0
     for runtime in runtimes:
         own = directory / runtime.name
@@ -140,7 +142,6 @@ def measure_all(
                 server.log.read_text(errors="replace")[-2000:] for server in servers.started
             )
         (scratch / f"{runtime.name}.log").write_text(logs)
-        shutil.copyfile(agent.exported, scratch / SPANS)
         wanted = exported.count
 
 
@@ -163,7 +164,6 @@ def main() -> None:
             chosen = [runtime for runtime in RUNTIMES if runtime.name in names]
             measure_all(chosen, agent, backend, directory, scratch)
             finished = agent.stop()
-            shutil.copyfile(agent.exported, scratch / SPANS)
             (scratch / LEDGER).write_text(json.dumps(finished.ledger))
 
 

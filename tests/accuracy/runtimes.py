@@ -203,7 +203,17 @@ RUNTIMES: Final = (
     Runtime(
         "ruby-puma",
         "Ruby, Puma with 64 threads",
-        ("puma", "-q", "-t", "64:64", "-b", "tcp://127.0.0.1:{port}", "{services}/service.ru"),
+        (
+            "puma",
+            "-q",
+            "-e",
+            "production",
+            "-t",
+            "64:64",
+            "-b",
+            "tcp://127.0.0.1:{port}",
+            "{services}/service.ru",
+        ),
         THREADS,
         needs="puma",
     ),

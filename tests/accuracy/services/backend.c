@@ -5,12 +5,13 @@
  *	backend PORT
  *
  * A thread per connection, keep-alive. X-Request-Id must name the id in the path: so whoever gets an answer has
- * forwarded the id, and has not mixed up requests.
+ * forwarded the id, and has not mixed up requests. GET /calls is answered with how many such calls there were.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,21 +20,34 @@
 
 enum { HEAD_SIZE = 8192 };
 
+static atomic_ulong calls;
+
+static int respond(int fd, const char *status, unsigned long told, int is_last)
+{
+	char body[32], response[256];
+	int size;
+
+	size = snprintf(body, sizeof(body), "%lu", told);
+	size = snprintf(response, sizeof(response),
+			"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s", status, size,
+			is_last ? "Connection: close\r\n" : "", body);
+	return send(fd, response, size, MSG_NOSIGNAL) == size;
+}
+
+/* Answers one request; tells whether another may come on this connection. */
 static int answer(int fd, const char *head)
 {
 	unsigned long id = 0, call = 0, forwarded = 0;
 	const char *header = strcasestr(head, "\r\nX-Request-Id:");
-	char body[32], response[256];
-	int ok, size;
+	int is_last = strcasestr(head, "\r\nConnection: close") != NULL, ok;
 
+	if (!strncmp(head, "GET /calls ", 11))
+		return respond(fd, "200 OK", calls, is_last) && !is_last;
 	ok = sscanf(head, "GET /work/%lu/%lu HTTP/1.", &id, &call) == 2;
 	ok = ok && header && sscanf(header + 15, "%lu", &forwarded) == 1 && forwarded == id;
+	calls += ok;
 	usleep(1000 * (2 + (id * 7919 + call * 31) % 20));
-	size = snprintf(body, sizeof(body), "%lu", id);
-	size = snprintf(response, sizeof(response),
-			"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
-			ok ? "200 OK" : "400 Bad Request", size, body);
-	return send(fd, response, size, MSG_NOSIGNAL) == size;
+	return respond(fd, ok ? "200 OK" : "400 Bad Request", id, is_last) && !is_last;
 }
 
 static void *serve(void *argument)
@@ -47,7 +61,7 @@ static void *serve(void *argument)
 		if (!strstr(head, "\r\n\r\n"))
 			continue;
 		size = 0;
-		if (!answer(fd, head) || strcasestr(head, "\r\nConnection: close"))
+		if (!answer(fd, head))
 			break;
 	}
 	close(fd);

@@ -64,24 +64,17 @@ def work(shape, number)
   end
 end
 
-# A body that is closed when the server has sent it.
-Body = Struct.new(:shape, :number) do
-  def each
-    yield number
-  end
-
-  def close
-    return unless shape == "after"
-
-    Thread.new do
-      sleep 0.01
-      pooled("/work/#{number}/0", number)
-    end
+def later(number)
+  Thread.new do
+    sleep 0.01
+    pooled("/work/#{number}/0", number)
   end
 end
 
 run(lambda do |env|
   _, shape, number = env["PATH_INFO"].split("/")
   work(shape, number)
-  [200, { "content-type" => "text/plain", "content-length" => number.bytesize.to_s }, Body.new(shape, number)]
+  # Puma's own: called when the response has been sent.
+  env["rack.after_reply"] << -> { later(number) } if shape == "after"
+  [200, { "content-type" => "text/plain", "content-length" => number.bytesize.to_s }, [number]]
 end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.accuracy.build import build
 from tests.accuracy.cases import SHAPES
 from tests.accuracy.inside import call, start_backend
 from tests.accuracy.runtimes import RUNTIMES, Runtime, is_here
-from tests.vm.harness_guest import Servers, curl, wait_until
+from tests.vm.harness_guest import Server, Servers, curl, wait_until
 
 CONCURRENCY = 8
 REQUESTS = 24
@@ -22,6 +23,14 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     build()
     with Servers(tmp_path) as started:
         yield started
+
+
+def calls_of(backend: Server) -> int:
+    return int(curl(f"{backend.url}/calls"))
+
+
+def has_served(backend: Server, count: int) -> bool:
+    return calls_of(backend) >= count
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
@@ -39,8 +48,8 @@ def test_every_shape_makes_its_calls_with_the_id_and_answers_with_it(
         assert told.failed == [], (shape.name, logs)
         made += REQUESTS * shape.calls
         wait_until(
-            lambda made=made: int(curl(f"{backend.url}/calls")) >= made,
+            partial(has_served, backend, made),
             deadline_s=10,
             what=f"all calls of {shape.name}: {logs}",
         )
-        assert int(curl(f"{backend.url}/calls")) == made
+        assert calls_of(backend) == made

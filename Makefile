@@ -3,15 +3,16 @@
 
 PYTHON := .venv/bin/python
 KERNEL ?= 6.1
-C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c bench/vm/*.c)
+C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c tests/accuracy/services/*.c bench/vm/*.c)
 
-.PHONY: help demo test test-fast vm bench bench-fast lint format setup clean
+.PHONY: help demo test test-fast vm accuracy bench bench-fast lint format setup clean
 
 help:
 	@echo 'make demo               traces of an uninstrumented chain of programs, in a throw-away guest'
 	@echo 'make test               everything: lint, types, unit, replay, receivers, guests with kernels 6.1 and 6.12'
 	@echo 'make test-fast          without guests and receivers'
 	@echo 'make vm KERNEL=6.12     the scenarios in one guest; K=expression selects some'
+	@echo 'make accuracy           right, missing and wrong parents in many runtimes; KERNEL=6.12, ONLY=go,node select'
 	@echo 'make bench              speed natively, cost in a guest that counts instructions'
 	@echo 'make bench-fast         only what is measured natively'
 	@echo 'make lint format clean'
@@ -30,6 +31,11 @@ test-fast: setup
 
 vm: setup
 	ZEROSPAN_KERNELS=$(KERNEL) $(PYTHON) -m pytest -m vm -v tests/vm $(if $(K),-k '$(K)')
+
+# Both kernels, unless one is named.
+accuracy:
+	@deploy/setup.sh accuracy
+	$(PYTHON) -m tests.accuracy $(if $(filter-out file,$(origin KERNEL)),--kernel $(KERNEL)) $(if $(ONLY),--only $(ONLY))
 
 bench: bench-fast
 	$(PYTHON) -m bench.vm

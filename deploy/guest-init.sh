@@ -16,7 +16,9 @@ ulimit -n 65536
 # loaded from is therefore mounted over it with one. The host's files do not change while a guest lives.
 mkdir /run/host
 if mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose host /run/host; then
-	for directory in /usr/bin /usr/sbin /usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib/llvm-* "$PWD"; do
+	for directory in /usr/bin /usr/sbin /usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib/llvm-* "$PWD" \
+		/usr/lib/{jvm,ruby,php,apache2} /usr/share/rubygems-integration; do
+		[ -d "$directory" ] || continue
 		mount --bind "/run/host$directory" "$directory"
 	done
 	cd "$PWD" || exit 1

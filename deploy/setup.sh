@@ -4,6 +4,7 @@
 #   deploy/setup.sh run     the agent natively:          bcc, environment .venv
 #   deploy/setup.sh demo    `make demo`:                 + QEMU, a guest kernel, the demo's servers
 #   deploy/setup.sh test    `make test`, `make bench`:   + both guest kernels, compilers, more servers, .venv-receivers
+#   deploy/setup.sh accuracy  `make accuracy`:           + the runtimes that only the benchmark of parents needs
 #
 # Used by the Makefile, .ci/run and the Vagrantfile. Distribution packages need root; the rest does not. Guest kernels
 # are unpacked into .cache/kernels, not installed: the machine goes on booting what it booted. Services that come with
@@ -11,7 +12,7 @@
 set -euo pipefail
 
 purpose=${1:-test}
-case $purpose in run | demo | test) ;; *) echo "usage: $0 run|demo|test" >&2; exit 2 ;; esac
+case $purpose in run | demo | test | accuracy) ;; *) echo "usage: $0 run|demo|test|accuracy" >&2; exit 2 ;; esac
 cd "$(dirname "$0")/.."
 
 # The distribution's own Python, whatever comes first on PATH: bcc is built for that one.
@@ -25,10 +26,13 @@ if [ "$purpose" != run ]; then
 	kernels+=(6.1)
 	extras='.[vm]'
 fi
-if [ "$purpose" = test ]; then
+if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-server redis-tools vagrant)
 	kernels+=(6.12)
 	extras='.[dev]'
+fi
+if [ "$purpose" = accuracy ]; then
+	packages+=(python3-aiohttp python3-uvloop openjdk-17-jdk-headless puma php8.2-fpm apache2-bin)
 fi
 
 say() { printf '%s\n' "setup: $*"; }
@@ -76,7 +80,7 @@ install_packages() {
 	forbid_services
 	apt install -y --no-install-recommends "${missing[@]}"
 	[ -d /run/systemd/system ] || return 0
-	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server; do
+	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server php8.2-fpm:php8.2-fpm; do
 		if [[ " ${missing[*]} " == *" ${service%%:*} "* ]]; then
 			systemctl disable --quiet "${service##*:}"
 		fi
@@ -139,4 +143,4 @@ make_receivers() {
 install_packages
 for series in ${kernels[@]+"${kernels[@]}"}; do unpack_kernel "$series"; done
 make_environment
-[ "$purpose" != test ] || make_receivers
+case $purpose in test | accuracy) make_receivers ;; esac

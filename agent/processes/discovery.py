@@ -185,7 +185,7 @@ class Discovery:
     def exports_itself(self, pid: int, by: str) -> None:
         """A process was seen to send spans of its own; `by` says how. A proxy passes on those of others."""
         process = self.process(pid)
-        if not process.runtime.is_proxy:
+        if not process.runtime.passes_on:
             process.exported_by = by
             self._judge(process)
 

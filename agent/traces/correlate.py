@@ -14,7 +14,8 @@ loops connect in one turn and send in a later one.
 
 Where that is not enough to tell, there is no parent, and `rule` says why:
 - goroutines move between threads, so their thread says nothing;
-- a thread with several server exchanges under way is an event loop. Proxies, which do nothing but socket work, are
+- a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
+  socket at a time, are
   taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
   claimed.
 

@@ -78,7 +78,9 @@ def test_properties_of_kinds() -> None:
     reactors = {kind for kind in Kind if Runtime(kind).is_reactor}
     proxies = {kind for kind in Kind if Runtime(kind).is_proxy}
     assert reactors == {Kind.NGINX, Kind.HAPROXY, Kind.ENVOY, Kind.NODE}
-    assert proxies == {Kind.NGINX, Kind.HAPROXY, Kind.ENVOY, Kind.APACHE}
+    passing_on = {kind for kind in Kind if Runtime(kind).passes_on}
+    assert proxies == {Kind.NGINX, Kind.APACHE}
+    assert passing_on == proxies | {Kind.HAPROXY, Kind.ENVOY}
     assert [str(Runtime(Kind.PYTHON, "3.11")), str(Runtime(Kind.NGINX))] == ["python 3.11", "nginx"]
     assert (Runtime(Kind.NODE).name, Runtime(Kind.NATIVE).name) == ("nodejs", "")
     assert (Runtime(Kind.NODE).language, Runtime(Kind.NATIVE).language) == ("nodejs", "generic")

@@ -49,10 +49,11 @@ def load_spans(path: Path) -> list[ExportedSpan]:
     """Read what `--export file:PATH` wrote, in the order of their starts. The last line may be half written yet."""
     text = path.read_text() if path.exists() else ""
     lines = text[: text.rfind("\n") + 1].splitlines()
-    return sorted(_spans_of(lines), key=lambda span: span.start_ns)
+    return sorted(spans_of(lines), key=lambda span: span.start_ns)
 
 
-def _spans_of(lines: list[str]) -> Iterator[ExportedSpan]:
+def spans_of(lines: list[str]) -> Iterator[ExportedSpan]:
+    """Read the spans of such lines."""
     for line in lines:
         for group in json.loads(line)["resourceSpans"]:
             resource = _attributes(group.get("resource", {}).get("attributes", []))

@@ -12,14 +12,26 @@ SOURCES: Final = Path(__file__).resolve().parent
 BUILT: Final = SOURCES.parents[2] / ".cache" / "servers"
 """Seen by the guest at the same path."""
 
+GO: Final = str(Path(sys.executable).with_name("go"))
+# Only the standard library is used: nothing may be fetched, the tool chain least of all.
+GO_ENVIRONMENT: Final = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-mod=mod",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+    "GOCACHE": str(BUILT.parent / "go-build"),
+}
 
-def _is_older(built: Path, sources: list[Path]) -> bool:
+
+def is_older(built: Path, sources: list[Path]) -> bool:
+    """Whether something must be built anew."""
     return not built.exists() or built.stat().st_mtime < max(
         path.stat().st_mtime for path in sources
     )
 
 
-def _run(command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+def run(command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+    """Run a compiler; what it says is the error if it fails."""
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False
     )
@@ -31,15 +43,11 @@ def build() -> None:
     """Compile what is older than its source."""
     BUILT.mkdir(parents=True, exist_ok=True)
     ways, go_server = BUILT / "ways", BUILT / "goserver"
-    if _is_older(ways, [SOURCES / "ways.c"]):
+    if is_older(ways, [SOURCES / "ways.c"]):
         compiler = ["cc", "-O2", "-Wall", "-Werror", "-o", str(ways), "ways.c", "-luring"]
-        _run(compiler, cwd=SOURCES, env={})
-    if _is_older(go_server, list((SOURCES / "goserver").iterdir())):
-        # Only the standard library is used: nothing may be fetched, the tool chain least of all.
-        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
-        env["GOCACHE"] = str(BUILT.parent / "go-build")
-        go = str(Path(sys.executable).with_name("go"))
-        _run([go, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=env)
+        run(compiler, cwd=SOURCES, env={})
+    if is_older(go_server, list((SOURCES / "goserver").iterdir())):
+        run([GO, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=GO_ENVIRONMENT)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ _PLAIN = r"{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*{q}?"
 _ESCAPED = r"{q}[^{q}\\]*+(?:(?:\\.|{q}{q})[^{q}\\]*+)*(?:{q}|\\)?"
 _UNKNOWN = r"{q}[^{q}\\]*+(?:(?:{q}{q}|\\[^{q}])[^{q}\\]*+)*(?:{q}|\\.*+)?"
 
+# PostgreSQL's whitespace_with_newline (scan.l): between the parts of one string; on one line they would be two.
+_CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*+)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*"
 # Oracle's q'[…]' and nq'!…!': the end is the delimiter's partner before a quote.
 _Q_PREFIX = rf"(?:[qQ](?<![{_NAME}][qQ])|[nN][qQ](?<![{_NAME}][nN][qQ]))"
 _Q_STRING = (
@@ -118,9 +120,9 @@ class Dialect:
         names = []
         found = []
         if self.has_escape_strings:
-            # The next of adjoining strings goes on in the same way, behind comments, too.
+            # A string on the next line goes on in the same way.
             string = _ESCAPED.format(q="'")
-            strings.insert(0, rf"[eE](?<![{_NAME}][eE]){string}(?:(?:\s|--[^\n\r]*+)*{string})*")
+            strings.insert(0, rf"[eE](?<![{_NAME}][eE]){string}(?:{_CONTINUED}{string})*")
         if self.has_q_strings:
             strings.insert(0, rf"{_Q_PREFIX}'(?:{_Q_STRING})")
         if self.has_dollar_quotes:

@@ -14,6 +14,7 @@ CASES = {
         (r"SELECT E'a\'b', c", "SELECT ?, c"),
         ("SELECT E'a'\n 'b\\'c', d", "SELECT ?, d"),
         ("SELECT E'a' -- it's\n 'b\\'c', d", "SELECT ?, d"),
+        (r"SELECT E'a' 'b\' , c", "SELECT ? ? , c"),
         (r"SELECT namee'a\', b", "SELECT namee?, b"),
         ("SELECT N'a', b'01', X'ff', U&'d\\0061', 0xff", "SELECT ?, ?, ?, ?, ?"),
         ("SELECT $$it's$$, $t$ $$ ' $t$, a$b$c", "SELECT ?, ?, a$b$c"),

@@ -51,8 +51,8 @@ BLOCK = values("'\"`\\$#-([ qE").map(lambda value: f"/* {value} */")
 LITERALS: dict[str, st.SearchStrategy[str]] = {
     "postgresql": st.one_of(
         PLAIN,
-        ESCAPED.map("E{}".format),
-        ESCAPED.map("e{} \n 'more\\'s'".format),
+        ESCAPED.map("E{},".format),
+        ESCAPED.map("e{} \n 'more\\'s',".format),
         PLAIN.map("N{}".format),
         ANYTHING.filter(lambda value: "$q1$" not in value).map(dollar),
         LINE,

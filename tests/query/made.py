@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
+import pytest
 from hypothesis import strategies as st
 
-from agent.spans.span import Attributes, Resource, Span, SpanKind, Status
-from tests.store.made import MS, NOW_NS
+from agent.spans.span import Attributes, Resource, Span, SpanKind, Status, Value
+from agent.spans.trace import ReadSpan, Trace
+from agent.store import shapes
+from agent.store.writer import Writer
+from tests.store.made import MS, NOW_NS, as_read
 
 KEYS = [f"k{letter}" for letter in "abcdefghijk"]
 """More than the store has columns."""
@@ -16,9 +23,9 @@ RESOURCES = [
 ]
 SECOND = 1_000_000_000
 
-values = st.sampled_from(
-    ["x", "xy", "", 0, 1, 2, 1.0, 1.5, float("nan"), float("inf"), True, False, (), ("x",), ("x", "xy"), -1]
-)  # fmt: skip
+VALUES: list[Value] = [
+    "x", "xy", "", 0, 1, 2, 1.0, 1.5, float("nan"), float("inf"), True, False, (), ("x",), ("x", "xy"), -1,
+]  # fmt: skip
 literals = st.sampled_from(
     ['"x"', '"xy"', '""', "0", "1", "2", "1.0", "1.5", "-1", "true", "false", "nil", "1s"]
 )
@@ -27,7 +34,7 @@ patterns = st.sampled_from(['"x"', '"x.*"', '".*y"', '"(?i)X|"', '"none"'])
 fields = st.builds(
     str.__add__,
     st.sampled_from(["span.", "resource.", "."]),
-    st.sampled_from([*KEYS, "zone", "service.name"]),
+    st.sampled_from([*KEYS[:3] * 4, *KEYS, "zone", "service.name"]),
 )
 
 
@@ -85,29 +92,46 @@ stages = st.lists(
 queries = st.tuples(spansets, stages).map(lambda made: " | ".join([made[0], *made[1]]))
 
 
-@st.composite
-def some_spans(draw: st.DrawFn) -> list[Span]:
-    """Spans of up to four traces, whose parents may be anything."""
-    numbers = st.integers(1, 6)
+def random_spans(rng: random.Random) -> list[Span]:
+    """Spans of six traces, whose parents may be anything. Few families, so that attributes are found to vary."""
     spans = []
-    for trace in range(1, draw(st.integers(2, 5))):
-        for number in draw(st.lists(numbers, min_size=1, max_size=6, unique=True)):
-            parent = draw(st.none() | numbers)
-            start = NOW_NS + draw(st.integers(0, 5)) * MS
-            table = draw(st.dictionaries(st.sampled_from(KEYS), values, max_size=11))
+    for trace in range(1, 7):
+        for number in rng.sample(range(1, 9), rng.randint(1, 8)):
+            parent = rng.choice([None, *range(1, 9)])
+            start = NOW_NS + rng.randrange(6) * MS
+            keys = KEYS if rng.random() < 0.2 else KEYS[:3]
+            table = {key: rng.choice(VALUES) for key in keys if rng.random() < 0.7}
             spans.append(
                 Span(
                     trace.to_bytes(16, "big"),
                     number.to_bytes(8, "big"),
                     None if parent is None else parent.to_bytes(8, "big"),
-                    draw(st.sampled_from("abc")),
-                    draw(st.sampled_from([SpanKind.SERVER, SpanKind.CLIENT])),
+                    rng.choice("aaab"),
+                    rng.choice([SpanKind.SERVER, SpanKind.SERVER, SpanKind.CLIENT]),
                     start,
-                    start + draw(st.sampled_from([0, 1, 5, 20])) * MS,
-                    draw(st.sampled_from(Status)),
-                    draw(st.sampled_from(["", "", "m"])),
-                    (Attributes(table.items()),),  # type: ignore[arg-type]  # values, as mypy cannot see
-                    draw(st.sampled_from(RESOURCES)),
+                    start + rng.choice([0, 1, 5, 20]) * MS,
+                    rng.choice([Status.UNSET, Status.UNSET, Status.OK, Status.ERROR]),
+                    rng.choice(["", "", "m"]),
+                    (Attributes(table.items()),),
+                    rng.choice(RESOURCES),
                 )
             )
     return spans
+
+
+def written(spans: list[Span], path: Path) -> Writer:
+    """A store of these spans, in which whatever has two values is in a column. The caller closes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "MAX_VALUES", 1)
+        writer = Writer(path, clock=lambda: NOW_NS)
+        for one in spans:
+            writer.write([one])
+    return writer
+
+
+def traces_of(spans: list[Span]) -> list[Trace]:
+    """What a reader should get of them, in the order in which they came."""
+    found: dict[bytes, list[ReadSpan]] = {}
+    for one in spans:
+        found.setdefault(one.trace_id, []).append(as_read(one))
+    return [Trace(trace) for trace in found.values()]

@@ -1,16 +1,24 @@
-"""Which conditions SQL decides alone, and what it costs nothing to know."""
+"""Which conditions SQL decides alone; and that it decides as `evaluate` does."""
 
 from __future__ import annotations
 
-import pytest
+import random
+import tempfile
+from pathlib import Path
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.query.evaluate import satisfies
 from agent.query.parser import parse
 from agent.query.plan import Planner, Sql
 from agent.query.syntax import Field, Filter, Scope
-from agent.store.reader import Process
+from agent.store.reader import Process, Reader
 from agent.store.schema import SLOTS
 from agent.store.shapes import Shape, Slot
 from agent.store.values import Type
+from tests.query.made import conditions, random_spans, traces_of, written
 
 SHAPES = {
     1: Shape("GET /a", 2, 0, {"method": "GET", "n": 1}, (Slot("path", Type.TEXT),)),
@@ -83,3 +91,37 @@ def test_numbers_that_sql_can_give():
     for other in ("zone", "path", f"k{SLOTS}"):
         assert planner.whole_number(Field(Scope.ANY, other)) is None
     assert planner.whole_number(Field(Scope.RESOURCE, "n")) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.lists(conditions, min_size=20, max_size=20))
+def test_sql_finds_the_spans_that_satisfy_a_condition(seed, texts):
+    """All of them always, and no others where it says that it is exact."""
+    spans = random_spans(random.Random(seed))
+    traces = traces_of(spans)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = written(spans, Path(folder) / "traces.db")
+        with Reader(Path(folder) / "traces.db") as reader, reader.view():
+            for text in texts:
+                spanset = parse(f"{{ {text} }}").spanset
+                assert isinstance(spanset, Filter)
+                planner = Planner(reader.shapes, reader.resources)
+                sql = planner.condition(spanset.condition)
+                for name, function in planner.functions.items():
+                    reader.connection.create_function(name, 1, function)
+                found = {
+                    (trace_id.hex(), span_id.hex())
+                    for trace_id, span_id in reader.connection.execute(
+                        "SELECT (SELECT trace_id FROM traces WHERE id = trace), span_id FROM spans "
+                        f"WHERE {sql.text}",
+                        sql.parameters,
+                    )
+                }
+                expected = {
+                    (trace.trace_id, span.span_id)
+                    for trace in traces
+                    for span in trace.spans
+                    if satisfies(spanset.condition, span, trace)
+                }
+                assert found == expected if sql.is_exact else found >= expected, text
+        writer.close()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.query.evaluate import Match, evaluate
 from agent.query.parser import parse
 from agent.query.search import search
-from agent.spans.trace import Trace
-from agent.store import shapes
 from agent.store.reader import Reader
 from agent.store.writer import Writer
-from tests.query.made import queries, some_spans
-from tests.store.made import BACK, MS, NOW_NS, as_read, span
+from tests.query.made import queries, random_spans, traces_of, written
+from tests.store.made import BACK, MS, NOW_NS, span
 
 
 def told(match: Match) -> tuple[object, ...]:
@@ -25,24 +25,22 @@ def told(match: Match) -> tuple[object, ...]:
     return (match.trace.trace_id, [one.span_id for one in match.spans], numbers, match.fields)
 
 
-@settings(max_examples=400, deadline=None)
-@given(some_spans(), queries)
-def test_search_finds_what_evaluation_finds(spans, text):
-    query = parse(text)
-    traces: dict[bytes, list] = {}
-    for one in spans:
-        traces.setdefault(one.trace_id, []).append(as_read(one))
-    expected = [evaluate(query, Trace(found)) for found in reversed(traces.values())]
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(shapes, "MAX_VALUES", 1)  # whatever has two values is in a column
-        path = Path(folder) / "traces.db"
-        writer = Writer(path, clock=lambda: NOW_NS)
-        for one in spans:
-            writer.write([one])
-        with Reader(path) as reader:
-            found = search(reader, query, limit=10)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.lists(queries, min_size=10, max_size=10))
+def test_search_finds_what_evaluation_finds(seed, texts):
+    spans = random_spans(random.Random(seed))
+    traces = traces_of(spans)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = written(spans, Path(folder) / "traces.db")
+        with Reader(Path(folder) / "traces.db") as reader:
+            for text in texts:
+                query = parse(text)
+                found = search(reader, query, limit=10)
+                expected = [evaluate(query, trace) for trace in reversed(traces)]
+                assert [told(match) for match in found] == [
+                    told(match) for match in expected if match
+                ], text
         writer.close()
-    assert [told(match) for match in found] == [told(match) for match in expected if match]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from agent.query.syntax import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from agent.store.reader import Reader
 
@@ -86,7 +86,9 @@ def _ids(reader: Reader, query: Query, first: int) -> Iterator[int]:
     for id_, spans in itertools.groupby(rows, key=lambda row: row[0]):
         sets: dict[Filter, set[bytes]] = {one: set() for one in filters}
         parents: dict[bytes, bytes | None] = {}
+        rows_of_trace = 0
         for _, span_id, parent_id, *bits in spans:
+            rows_of_trace += 1
             parents[span_id] = parent_id
             for one, bit in zip(filters, bits, strict=True):
                 if bit:
@@ -94,9 +96,28 @@ def _ids(reader: Reader, query: Query, first: int) -> Iterator[int]:
         for span_id, parent_id in parents.items():
             if parent_id not in parents or parent_id == span_id:
                 parents[span_id] = None
+        # Where ids repeat or parents form a circle, only `Trace` says who is whose child.
+        if rows_of_trace != len(parents) or _has_circle(parents):
+            yield id_
+            continue
         found = combine(query.spanset, sets, parents)
         if found and (not is_exact or _has_count(query, len(found))):
             yield id_
+
+
+def _has_circle(parents: Mapping[bytes, bytes | None]) -> bool:
+    """Whether somebody is among those above it."""
+    settled: set[bytes] = set()
+    for span_id in parents:
+        path: set[bytes] = set()
+        at: bytes | None = span_id
+        while at is not None and at not in settled:
+            if at in path:
+                return True
+            path.add(at)
+            at = parents[at]
+        settled |= path
+    return False
 
 
 def _by_filter(planner: Planner, condition: Sql, query: Query, first: int) -> Sql:

@@ -138,8 +138,11 @@ class Session:
             self._listener.begun(exchange, stream.begun_at)
 
         def ended(message: Any) -> None:
-            del message
             self._is_begun = False
+            if not self._protocol.is_answered(message):
+                exchange = self._protocol.pairing.end_unanswered()
+                exchange.end_ns = self.requests.now_ns
+                self._listener.ended(exchange)
 
         self._read(0, self.requests, begun, ended)
         if self.trouble is not None:

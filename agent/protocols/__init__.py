@@ -133,6 +133,12 @@ class Protocol(ABC):
         """Name, attributes and error of a finished or failed exchange."""
 
     @staticmethod
+    def is_answered(request: Any) -> bool:
+        """Whether a response to it will come. Otherwise its exchange ends with it."""
+        del request
+        return True
+
+    @staticmethod
     def is_end_sure(response: Any) -> bool:
         """Whether the bytes told where a response that was read ended. Otherwise the end of its turn did."""
         del response

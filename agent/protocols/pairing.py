@@ -98,3 +98,7 @@ class InOrder:
     def end(self) -> Exchange:
         """The current response is whole: its exchange leaves."""
         return self.pending.popleft()
+
+    def end_unanswered(self) -> Exchange:
+        """The request that was read last is whole, and nothing answers it: its exchange leaves."""
+        return self.pending.pop()

@@ -23,7 +23,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from agent.errors import ProtocolError
 from agent.protocols import Verdict
@@ -61,7 +61,9 @@ PASSWORD_SUBCOMMANDS: Final = frozenset((b"ACL", b"CONFIG", b"SENTINEL"))
 SUBSCRIPTIONS: Final = frozenset(
     (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE")
 )
-_PUSHES_RESP2 = frozenset((b"message", b"pmessage", b"smessage"))
+_CONFIRMATIONS = frozenset(name.lower() for name in SUBSCRIPTIONS)
+PUSHES = {b"message": 3, b"pmessage": 4, b"smessage": 3, **dict.fromkeys(_CONFIRMATIONS, 3)}
+"""What an array that is sent to a subscriber begins with, and how long it is."""
 
 # How the beginnings look. Each is written so that a prefix of it matches, too: the last group is there in whole ones.
 _COMMAND = re.compile(
@@ -93,7 +95,7 @@ class Kind(enum.Enum):
     MAP = "map"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
     """A command."""
 
@@ -105,7 +107,10 @@ class Command:
     """Bytes on the wire."""
     is_inline: bool = False
     is_truncated: bool = False
+    """A word was not captured whole."""
+    is_end_guessed: bool = False
     """Its end is the end of the turn, for want of anything better."""
+    carrier: ClassVar[None] = None
 
     @property
     def name(self) -> bytes:
@@ -118,7 +123,7 @@ class Command:
         return self.name in SUBSCRIPTIONS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """A reply or a push."""
 
@@ -132,8 +137,13 @@ class Reply:
     redirection: str = ""
     """Of MOVED and ASK: the node's address."""
     is_push: bool = False
-    """Answers no command: RESP3's push, and RESP2's messages to subscribers."""
+    """RESP3's push: answers no command."""
+    push: bytes = b""
+    """What an array or push for subscribers begins with: `message`, `subscribe`, …; empty for all else."""
+    subscriptions: int = 0
+    """Of a confirmation: how many there are now."""
     is_truncated: bool = False
+    """Something that would tell more, or where it ended, was not captured."""
 
 
 def classify(head: bytes) -> Verdict:
@@ -168,23 +178,27 @@ def read_command(stream: Stream) -> Read[Command]:
     count = yield from _read_size(stream, b"*", MAX_ARGUMENTS)
     if count is None:
         yield from stream.skip_turn(b"")
-        return Command((), 0, stream.position - begun, is_truncated=True)
+        return Command((), 0, stream.position - begun, is_truncated=True, is_end_guessed=True)
     words: list[bytes] = []
+    is_cut = False
     for index in range(max(count, 0)):
         size = yield from _read_size(stream, b"$", MAX_BULK)
         if size is None:
             yield from stream.skip_turn(b"")
-            return Command(_kept(words), count, stream.position - begun, is_truncated=True)
+            size = stream.position - begun
+            return Command(kept(words), count, size, is_truncated=True, is_end_guessed=True)
         if size < 0:
             raise ProtocolError("a word of a command is null")
         word = yield from read_head(stream, size, MAX_WORD)
         yield from stream.skip(2)
         if index < MAX_WORDS:
             words.append(word)
-    return Command(_kept(words), max(count, 0), stream.position - begun)
+            is_cut = is_cut or len(word) < min(size, MAX_WORD)
+    size = stream.position - begun
+    return Command(kept(words), max(count, 0), size, is_truncated=is_cut)
 
 
-def read_reply(stream: Stream) -> Read[Reply]:
+def read_reply(stream: Stream) -> Read[Reply]:  # noqa: C901  (each way in which a reply may go on)
     """One reply, with all that is in it."""
     yield from stream.wait()
     stream.begin()
@@ -192,7 +206,9 @@ def read_reply(stream: Stream) -> Read[Reply]:
     waiting = [1]
     """Elements still to come, of each aggregate that is open."""
     top: Reply | None = None
-    first_word = b""
+    push: bytes | None = None
+    is_cut = False
+    subscriptions = 0
     while waiting:
         if len(waiting) > MAX_DEPTH:
             raise ProtocolError(f"a reply is nested deeper than {MAX_DEPTH}")
@@ -209,16 +225,19 @@ def read_reply(stream: Stream) -> Read[Reply]:
         if mark != b"|":
             waiting[-1] -= 1
             if len(waiting) == 1:
-                top = reply
-            elif top is not None and not first_word and len(waiting) == 2:
-                first_word = word or b"-"
+                top = _plain(reply)
+            elif top is not None and top.kind is Kind.ARRAY and len(waiting) == 2:
+                if push is None:
+                    push, is_cut = word, reply.is_truncated
+                subscriptions = reply.count if mark == b":" else 0
         if inner:
             waiting.append(inner)
     assert top is not None
-    is_push = top.is_push or (
-        top.kind is Kind.ARRAY and first_word in _PUSHES_RESP2 and top.count in (3, 4)
-    )
-    return _with(top, begun, stream.position, is_push=is_push)
+    top.size = stream.position - begun
+    top.is_truncated |= is_cut
+    if push in PUSHES and top.count == PUSHES[push]:
+        top.push, top.subscriptions = push, subscriptions
+    return top
 
 
 def resync(head: bytes) -> int | None:
@@ -260,16 +279,17 @@ def _read_inline(stream: Stream) -> Read[Command]:
     size = yield from stream.find((b"\n",), MAX_LINE)
     if size < 0:
         yield from stream.skip_turn(b"\n")
-        return Command((), 0, stream.position - begun, is_inline=True, is_truncated=True)
+        size = stream.position - begun
+        return Command((), 0, size, is_inline=True, is_truncated=True, is_end_guessed=True)
     line = stream.take(size)
     if b"\x00" in line or line[:1] > b"\x7f":
         raise ProtocolError("a command is neither an array nor a line of words")
     words = line.split()
-    kept = _kept([word[:MAX_WORD] for word in words[:MAX_WORDS]])
-    return Command(kept, len(words), size, is_inline=True)
+    first = kept([word[:MAX_WORD] for word in words[:MAX_WORDS]])
+    return Command(first, len(words), size, is_inline=True)
 
 
-def _kept(words: list[bytes]) -> tuple[bytes, ...]:
+def kept(words: list[bytes]) -> tuple[bytes, ...]:
     """Without what may be a password."""
     name = words[0].upper() if words else b""
     if name in PASSWORDS:
@@ -319,7 +339,9 @@ def _read_element(stream: Stream, mark: bytes) -> Read[tuple[Reply, int, bytes] 
     if mark in b"$!=":
         head = yield from read_head(stream, size, MAX_ERROR)
         yield from stream.skip(2)
-        return (_error(head) if mark == b"!" else Reply(Kind.STRING, 0, size)), 0, head
+        reply = error_of(head) if mark == b"!" else Reply(Kind.STRING, 0, size)
+        reply.is_truncated = len(head) < min(size, MAX_ERROR)
+        return reply, 0, head
     if mark in b"%|":
         return Reply(Kind.MAP, 0, size), 2 * size, b""
     return Reply(Kind.ARRAY, 0, size, is_push=mark == b">"), size, b""
@@ -331,15 +353,30 @@ def _read_line(stream: Stream, mark: bytes) -> Read[tuple[Reply, int, bytes] | N
         return None
     line = stream.take(size)[1:-2]
     if mark == b"-":
-        return _error(line), 0, b""
+        return error_of(line), 0, b""
     if mark == b"_":
         return Reply(Kind.NULL, 0), 0, b""
     if mark == b"+":
         return Reply(Kind.STRING, 0, len(line)), 0, line
-    return Reply(Kind.NUMBER, 0), 0, b""
+    return Reply(Kind.NUMBER, 0, _count(line) if mark == b":" else 0), 0, b""
 
 
-def _error(text: bytes) -> Reply:
+def _plain(reply: Reply) -> Reply:
+    """What is asked for by itself: a number's value does not matter, nor whether a string was captured whole."""
+    if reply.kind is Kind.NUMBER:
+        reply.count = 0
+    elif reply.kind is Kind.STRING:
+        reply.is_truncated = False
+    return reply
+
+
+def _count(digits: bytes) -> int:
+    """An integer, if it is as small as the number of something."""
+    return int(digits) if digits.isdigit() and len(digits) < MAX_NUMBER else 0
+
+
+def error_of(text: bytes) -> Reply:
+    """What an error's text says."""
     code = _ERROR_CODE.match(text[:MAX_ERROR])
     moved = _REDIRECTION.match(text[:MAX_ERROR])
     return Reply(
@@ -354,12 +391,6 @@ def _give_up(stream: Stream, top: Reply | None, begun: int) -> Read[Reply]:
     """The rest of the turn."""
     yield from stream.skip_turn(b"")
     top = top or Reply(Kind.STRING, 0)
-    return _with(top, begun, stream.position, is_push=top.is_push, is_truncated=True)
-
-
-def _with(
-    reply: Reply, begun: int, end: int, *, is_push: bool, is_truncated: bool = False
-) -> Reply:
-    return Reply(
-        reply.kind, end - begun, reply.count, reply.error, reply.redirection, is_push, is_truncated
-    )
+    top.size = stream.position - begun
+    top.is_truncated = True
+    return top

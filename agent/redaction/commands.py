@@ -77,6 +77,8 @@ _SUBCOMMAND = _words(
 )
 _KEY_AFTER_SUBCOMMAND = _words("OBJECT XGROUP XINFO")
 _STREAMS = _words("XREAD XREADGROUP")
+_FIRST_NAMES = frozenset(name.encode("ascii") for name in _FIRST)
+_ALL_NAMES = frozenset(name.encode("ascii") for name in _ALL)
 
 _MEMCACHED = {
     **dict.fromkeys(_words("get gets"), "all"),
@@ -120,6 +122,25 @@ def command(words: Sequence[bytes], system: str = "redis") -> str:
     shown = _redis(name.upper(), rest) if memcached is None else _marked(rest, memcached.get(name))
     texts = [text for text, _ in groupby(shown)]
     return " ".join((name, *texts[: MAX_KEYS * 2]))
+
+
+def shape(words: Sequence[bytes]) -> tuple[bytes, ...]:
+    """A Redis command that has the same text, `command(shape(words)) == command(words)`, and repeats itself more.
+
+    So texts can be kept by it: values are gone where it is cheap to know them, and a key's last number is always 0.
+    """
+    name = words[0].upper()
+    if name in _FIRST_NAMES:
+        return (words[0], *map(_numbered, words[1:2]), *(b"?" for _ in words[2:3]))
+    if name in _ALL_NAMES:
+        return (words[0], *map(_numbered, words[1:MAX_WORDS]))
+    return tuple(words[:MAX_WORDS])
+
+
+def _numbered(word: bytes) -> bytes:
+    """A key without its last number."""
+    head, colon, tail = word.rpartition(b":")
+    return head + b":0" if colon and tail.isdigit() and len(word) <= MAX_KEY else word
 
 
 def document(fields: Mapping[str, object], depth: int = MAX_DEPTH) -> str:

@@ -498,10 +498,10 @@ def test_same_socket_opened_again_ends_what_was(host):
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"*1\r\n$4\r\nPING\r\n",
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
         b"\x00" * 5,
     ],
-    ids=["tls", "http2", "redis", "zeros"],
+    ids=["tls", "http2", "ssh", "zeros"],
 )
 def test_unknown_protocol_is_muted_at_its_first_bytes(host, head):
     socket = host.accept()
@@ -530,7 +530,7 @@ def test_unknown_protocol_is_muted_after_bounded_events(host):
 
 def test_unknown_protocol_on_an_old_connection_is_muted_with_the_second_turn(host):
     socket = host.join()
-    socket.received(b"*1\r\n").received(b"$4\r\nPING\r\n").sent(b"+PONG\r\n")
+    socket.received(b"a0 ").received(b"NOOP\r\n").sent(b"a0 OK NOOP\r\n")
     run = play(host)
     assert run.outside.muted == [socket.number]
     assert run.ledger.records_ignored == {}

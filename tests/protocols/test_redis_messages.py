@@ -75,7 +75,7 @@ def test_a_value_that_was_not_captured():
     whole_one = read_all(read_command, whole(data))[0]
     at = data.index(b"vvv")
     (command,) = read_all(read_command, holed(data, at + 4, len(data)))
-    assert command == Command((b"SET", b"k", b"vvvv"), 3, len(data))
+    assert command == Command((b"SET", b"k", b"vvvv"), 3, len(data), is_truncated=True)
     assert whole_one.size == command.size
 
 
@@ -83,7 +83,7 @@ def test_a_hole_that_hides_a_size_ends_with_the_turn():
     data = array(b"MSET", b"k", b"v" * 1000, b"l", b"w")
     pieces = holed(data, 40, len(data))
     (command,) = read_all(read_command, pieces, is_closed=True)
-    assert (command.words[:2], command.count, command.size, command.is_truncated) == (
+    assert (command.words[:2], command.count, command.size, command.is_end_guessed) == (
         (b"MSET", b"k"),
         5,
         len(data),
@@ -116,7 +116,9 @@ REPLIES = {
     b">2\r\n+invalidate\r\n*1\r\n+a\r\n": Reply(Kind.ARRAY, 25, 2, is_push=True),
     b"|1\r\n+ttl\r\n:3600\r\n$1\r\na\r\n": Reply(Kind.STRING, 24, 1),
     # RESP2's subscribers
-    array(b"message", b"channel", b"text"): Reply(Kind.ARRAY, len(array(b"message", b"channel", b"text")), 3, is_push=True),
+    array(b"message", b"channel", b"text"): Reply(Kind.ARRAY, 40, 3, push=b"message"),
+    b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:2\r\n": Reply(Kind.ARRAY, 30, 3, push=b"subscribe", subscriptions=2),
+    b">3\r\n$11\r\nunsubscribe\r\n_\r\n:0\r\n": Reply(Kind.ARRAY, 29, 3, is_push=True, push=b"unsubscribe"),
     array(b"a", b"message", b"text"): Reply(Kind.ARRAY, len(array(b"a", b"message", b"text")), 3),
 }  # fmt: skip
 

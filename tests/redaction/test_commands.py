@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.redaction.commands import MAX_FIELDS, command, document, key
+from agent.redaction.commands import MAX_FIELDS, command, document, key, shape
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,26 @@ def test_any_words_are_taken(words):
     text = command(words)
     assert text.isprintable() or "\ufffd" in text or not text.isascii()
     text.encode()
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ((b"get", b"user:12"), (b"get", b"user:0")),
+        ((b"SET", b"a:b:7", b"x", b"EX", b"1"), (b"SET", b"a:b:0", b"?")),
+        ((b"MGET", b"a:1", b"12", b"b:x"), (b"MGET", b"a:0", b"12", b"b:x")),
+        ((b"FOO", b"a:1"), (b"FOO", b"a:1")),
+        ((b"GET",), (b"GET",)),
+    ],
+)
+def test_shape(words, shown):
+    assert shape(words) == shown
+
+
+PARTS = st.sampled_from([b":", b"1", b"12", b"1234567", b"user", b"a9", b"-", b"{", b"3b241101e2bb42558caf4136c566a962", b"\xff", b"4111111111111111", b"x" * 120])  # fmt: skip
+
+
+@given(NAMES | st.just("DEL"), st.lists(st.lists(PARTS, max_size=6).map(b"".join), max_size=4))
+def test_shape_has_the_same_text(name, words):
+    line = (name.encode(), *words)
+    assert command(shape(line)) == command(line)

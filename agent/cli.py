@@ -21,6 +21,7 @@ import click
 
 from agent import __version__, check, cli_traces
 from agent.cli_analyze import analyze_command
+from agent.cli_protocols import protocols_command
 from agent.cli_redact import redact_check
 from agent.config import DEFAULT_STORE, Config, load
 from agent.counters import Ledger
@@ -97,6 +98,7 @@ def commands() -> None:
 
 cli_traces.add_to(commands)
 commands.add_command(redact_check)
+commands.add_command(protocols_command)
 commands.add_command(analyze_command)
 
 

@@ -71,6 +71,19 @@ class Datagram:
     message: Any
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a person may want to know of a protocol: a row of docs/protocols.md (agent/protocols_table.py)."""
+
+    title: str
+    captured: str
+    omitted: str
+    """What is not captured, or not understood."""
+    tested: str
+    """The programs that it was tried against; honest where there was none."""
+    roles: str = "client, server"
+
+
 class Shortcut:
     """The hot path of a protocol: messages of a common shape, each whole in one piece.
 
@@ -96,6 +109,7 @@ class Protocol(ABC):
     """One connection's parser; `classify` and `describe` apart, one instance per connection that needs the readers."""
 
     name: ClassVar[str]
+    about: ClassVar[About]
     shortcut: ClassVar[type[Shortcut]] = Shortcut
     reads_datagrams: ClassVar[bool] = False
     """`datagram` may answer."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent.errors import Gap, ProtocolError
 from agent.protocols import (
     MAX_CLASSIFY,
+    About,
     Datagram,
     Description,
     Protocol,
@@ -197,6 +198,12 @@ class Dns(Protocol):
     """DNS over TCP, one connection; and the reading of datagrams."""
 
     name = "dns"
+    about = About(
+        title="DNS over UDP and TCP",
+        captured="name and type asked for, addresses and names answered, response code, truncation",
+        omitted="multicast DNS, LLMNR, updates, zone transfers, several questions in one message; other records' data; what /etc/hosts or nscd answer is no DNS",
+        tested="getaddrinfo against a scripted resolver",
+    )
     reads_datagrams = True
 
     @classmethod

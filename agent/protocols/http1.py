@@ -26,7 +26,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agent.errors import Gap, ProtocolError
-from agent.protocols import MAX_CLASSIFY, Description, Protocol, Verdict, Wire, register
+from agent.protocols import (
+    MAX_CLASSIFY,
+    About,
+    Description,
+    Protocol,
+    Verdict,
+    Wire,
+    register,
+)
 from agent.protocols.http1_head import (
     LAST_CHUNK,
     MAX_HEAD,
@@ -64,6 +72,12 @@ class Http1(Protocol):
     """One connection."""
 
     name = "http1"
+    about = About(
+        title="HTTP/1.1, HTTP/1.0",
+        captured="method, route, status, sizes, user agent, path and the names of parameters; trace context",
+        omitted="bodies, other header fields, values of parameters; what follows an upgrade or CONNECT; HTTP/0.9",
+        tested="nginx, HAProxy, gunicorn, Node.js, Go, Python's http.server and http.client, curl",
+    )
     shortcut = Http1Shortcut
 
     @classmethod

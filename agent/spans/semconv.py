@@ -1,6 +1,6 @@
 """Attribute names of the OpenTelemetry semantic conventions (1.37) that we use, and our own under `zerospan.`.
 
-The stable conventions for HTTP, the general attributes and the resource conventions:
+The stable conventions for HTTP and databases, the general attributes and the resource conventions:
 https://opentelemetry.io/docs/specs/semconv/
 """
 
@@ -10,12 +10,18 @@ from typing import Final
 
 CLIENT_ADDRESS: Final = "client.address"
 CONTAINER_ID: Final = "container.id"
+DB_COLLECTION_NAME: Final = "db.collection.name"
+DB_NAMESPACE: Final = "db.namespace"
+DB_OPERATION_BATCH_SIZE: Final = "db.operation.batch.size"
+DB_OPERATION_NAME: Final = "db.operation.name"
+DB_QUERY_SUMMARY: Final = "db.query.summary"
+DB_QUERY_TEXT: Final = "db.query.text"
+DB_RESPONSE_RETURNED_ROWS: Final = "db.response.returned_rows"
+DB_RESPONSE_STATUS_CODE: Final = "db.response.status_code"
+DB_STORED_PROCEDURE_NAME: Final = "db.stored_procedure.name"
+DB_SYSTEM_NAME: Final = "db.system.name"
 ERROR_TYPE: Final = "error.type"
 HOST_ARCH: Final = "host.arch"
-DB_OPERATION_NAME: Final = "db.operation.name"
-DB_QUERY_TEXT: Final = "db.query.text"
-DB_RESPONSE_STATUS_CODE: Final = "db.response.status_code"
-DB_SYSTEM_NAME: Final = "db.system.name"
 DNS_ANSWERS: Final = "dns.answers"
 DNS_QUESTION_NAME: Final = "dns.question.name"
 HOST_ID: Final = "host.id"
@@ -61,6 +67,10 @@ USER_AGENT_ORIGINAL: Final = "user_agent.original"
 
 CACHE_HIT: Final = "zerospan.cache.hit"
 """Whether a cache had what it was asked for; the conventions have no attribute that says so."""
+DB_QUERY_MISSING: Final = "zerospan.db.query.missing"
+"""Why a statement's text is not there: `prepared_before_attach`, `forgotten`, `not_captured`."""
+DB_USER: Final = "zerospan.db.user"
+"""Who the client said it is; the conventions have dropped `db.user`."""
 DNS_QUESTION_TYPE: Final = "zerospan.dns.question.type"
 """A, AAAA, …; the registry has no attribute for it."""
 DNS_TRUNCATED: Final = "zerospan.dns.truncated"

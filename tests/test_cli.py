@@ -52,6 +52,7 @@ def test_help_lists_the_commands():
         "check",
         "explain",
         "map",
+        "protocols",
         "ps",
         "query",
         "record",

@@ -29,7 +29,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 from agent import redaction
-from agent.protocols import Description, Protocol, Role, Shortcut, Verdict, Wire, register
+from agent.protocols import About, Description, Protocol, Role, Shortcut, Verdict, Wire, register
 from agent.protocols.pairing import Exchange, Failure
 from agent.protocols.redis_messages import (
     MAX_BULK,
@@ -130,6 +130,12 @@ class Redis(Protocol):
     """One connection."""
 
     name = "redis"
+    about = About(
+        title="Redis, RESP2 and RESP3",
+        captured="command, patterns of its keys, kind of the reply, an error's code, whether a read hit",
+        omitted="values; what follows AUTH, HELLO and other commands with passwords; pushes; streams after MONITOR and PSYNC; connections that begin with an inline command",
+        tested="no real server yet",
+    )
     shortcut = RedisShortcut
 
     def __init__(self) -> None:

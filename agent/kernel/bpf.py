@@ -46,12 +46,15 @@ _ATTACH_TYPES: Final = {"fentry": 24, "fexit": 25}
 _PROGRAM_TYPES: Final = {
     "kprobe": 2,
     "kretprobe": 2,
+    "sock_ops": 13,
     "raw_tracepoint": 17,
     "fentry": 26,
     "fexit": 26,
 }
-"""BPF_PROG_TYPE_KPROBE, _RAW_TRACEPOINT, _TRACING."""
-_BPF_PROG_LOAD, _BPF_RAW_TRACEPOINT_OPEN = 5, 17
+"""BPF_PROG_TYPE_KPROBE, _SOCK_OPS, _RAW_TRACEPOINT, _TRACING."""
+_BPF_PROG_LOAD, _BPF_RAW_TRACEPOINT_OPEN, _BPF_LINK_CREATE = 5, 17, 28
+_CGROUP_SOCK_OPS: Final = 3
+"""BPF_CGROUP_SOCK_OPS, how a program is attached to a control group."""
 _KPROBE_TYPE: Final = Path("/sys/bus/event_source/devices/kprobe/type")
 _KPROBE_RETURN_BIT: Final = Path("/sys/bus/event_source/devices/kprobe/format/retprobe")
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
@@ -162,6 +165,8 @@ def load(spec: dict[str, Any], code: bytes) -> int:
     )
     if attach_type is not None:
         attribute.expected_attach_type, attribute.attach_btf_id = attach_type, spec["target"]
+    elif kind == "sock_ops":
+        attribute.expected_attach_type = _CGROUP_SOCK_OPS
     descriptor = bpf_call(_BPF_PROG_LOAD, attribute)
     if descriptor < 0:
         reason = os.strerror(ctypes.get_errno())
@@ -182,6 +187,8 @@ def attach(program: int, hook: str) -> int:
     kind, _, name = hook.partition(":")
     if kind in ("kprobe", "kretprobe"):
         return _attach_kprobe(program, name, is_return=kind == "kretprobe")
+    if kind == "sock_ops":
+        return _attach_to_group(program, name)
     tracepoint = ctypes.create_string_buffer(name.encode()) if kind == "raw_tracepoint" else None
     # For fentry and fexit, too: what they hook was said when they were loaded.
     attribute = _AttachAttribute(
@@ -189,6 +196,23 @@ def attach(program: int, hook: str) -> int:
     )
     descriptor = bpf_call(_BPF_RAW_TRACEPOINT_OPEN, attribute)
     return descriptor if descriptor >= 0 else -ctypes.get_errno()
+
+
+def _attach_to_group(program: int, path: str) -> int:
+    """To all sockets of a control group and of those below it, by a link, which goes with its descriptor.
+
+    The older BPF_PROG_ATTACH would outlive us.
+    """
+    try:
+        group = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return -(error.errno or errno.EINVAL)
+    try:
+        attribute = _LinkAttribute(prog_fd=program, target_fd=group, attach_type=_CGROUP_SOCK_OPS)
+        descriptor = bpf_call(_BPF_LINK_CREATE, attribute)
+        return descriptor if descriptor >= 0 else -ctypes.get_errno()
+    finally:
+        os.close(group)
 
 
 def _attach_kprobe(program: int, function: str, *, is_return: bool) -> int:
@@ -256,6 +280,17 @@ class _AttachAttribute(ctypes.Structure):
     """The part of union bpf_attr that BPF_RAW_TRACEPOINT_OPEN uses."""
 
     _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32), ("_pad", ctypes.c_uint32))
+
+
+class _LinkAttribute(ctypes.Structure):
+    """The part of union bpf_attr that BPF_LINK_CREATE uses."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
 
 
 class _EventAttribute(ctypes.Structure):

@@ -108,7 +108,11 @@ def plan(
     force_kprobes: bool = False,
 ) -> Plan:
     """Find out what to load here. `settings` are the constants that do not come from the kernel."""
-    probes = load_probes() if probes is None else probes
+    probes = [
+        probe
+        for probe in (load_probes() if probes is None else probes)
+        if probe.is_wanted(settings)
+    ]
     text = program_text(probes)
     # Asked for like any other constant: the type id of every function that a trampoline may hook, and what attaches.
     names = {f"FUNCTION_ID_{target}" for target in _targets(probes)}

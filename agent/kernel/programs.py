@@ -48,6 +48,12 @@ class Probe:
     summary: str
     events: tuple[str, ...]
     programs: tuple[ProgramSpec, ...]
+    condition: str | None = None
+    """A setting that must not be 0 for the probe to be loaded at all: without it, its text is not even compiled."""
+
+    def is_wanted(self, settings: Mapping[str, int]) -> bool:
+        """Whether the probe is to be loaded."""
+        return self.condition is None or bool(settings.get(self.condition))
 
 
 def probes_folder() -> Traversable:
@@ -73,6 +79,7 @@ def _load(name: str) -> Probe:
             summary=table["summary"],
             events=tuple(table["events"]),
             programs=tuple(_program(entry) for entry in table["program"]),
+            condition=str(table["condition"]) if "condition" in table else None,
         )
     except KeyError as error:
         raise LayoutError(f"probes/{name}.toml lacks {error}") from error

@@ -22,6 +22,7 @@ enum event_kind {
 	EVENT_PROGRESS = 9, /* written by user space only, from the socket's kernel state */
 	EVENT_DATAGRAM = 10,
 	EVENT_DATAGRAM_END = 11,
+	EVENT_CONTEXT = 12,
 };
 
 enum direction {
@@ -126,6 +127,26 @@ struct datagram_event {
 struct datagram_end_event {
 	struct event_header header;
 	u64 socket;
+};
+
+/* What was known of sampling where a trace context came from. */
+enum decision {
+	DECISION_NONE = 0, /* left to whoever receives it */
+	DECISION_SAMPLED = 1,
+	DECISION_NOT_SAMPLED = 2,
+};
+
+/* The trace context that the kernel side gave to a request; only where contexts are propagated. */
+struct context_event {
+	struct event_header header;
+	u64 socket;
+	u8 trace_id[16];
+	u8 span_id[8]; /* of the span that the request becomes */
+	u8 parent_id[8]; /* the span that it came from, or for which it was made; zero: none that is seen */
+	u32 sequence; /* TCP sequence number of the request's first byte */
+	u32 direction; /* enum direction */
+	u32 decision; /* enum decision */
+	u32 is_remote; /* parent_id is another host's, or named by a header */
 };
 
 /* A process began to listen on a port. */

@@ -11,6 +11,7 @@ enum watch {
 	WATCH_UNDECIDED = 0, /* watched if WATCH_BY_DEFAULT */
 	WATCH_YES = 1,
 	WATCH_NO = 2,
+	WATCH_AND_PROPAGATE = 3, /* its requests carry trace contexts; only where the probe for that is loaded */
 };
 
 #define WATCHES_PER_SLOT 64
@@ -73,6 +74,7 @@ enum counter {
 	COUNT_LOST_RING_FULL_CLOSE,
 	COUNT_LOST_RING_FULL_PROCESS,
 	COUNT_LOST_RING_FULL_DATAGRAM,
+	COUNT_LOST_RING_FULL_CONTEXT,
 	COUNT_LOST_SOCKETS_FULL, /* calls on sockets that found no room in `sockets` */
 	COUNT_UNREADABLE_BYTES, /* payloads that could not be read from user memory */
 	COUNT_SEGMENTS_BEYOND, /* calls with more segments than are followed */

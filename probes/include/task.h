@@ -18,7 +18,16 @@ static __always_inline bool is_watched(void)
 
 	if (!watch)
 		return false;
-	return *watch == WATCH_YES || (WATCH_BY_DEFAULT && *watch == WATCH_UNDECIDED);
+	/* WATCH_YES, WATCH_AND_PROPAGATE: the odd ones. */
+	return *watch & 1 || (WATCH_BY_DEFAULT && *watch == WATCH_UNDECIDED);
+}
+
+/* Whether the requests of this process are to carry trace contexts. */
+static __always_inline bool is_chosen(void)
+{
+	u8 *watch = watch_of(bpf_get_current_pid_tgid() >> 32);
+
+	return watch && *watch == WATCH_AND_PROPAGATE;
 }
 
 #endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The trace context that a request carries, as far as the kernel side must know it to pass it on. */
+#ifndef ZEROSPAN_CONTEXT_H
+#define ZEROSPAN_CONTEXT_H
+
+struct context {
+	u64 trace_id[2]; /* as they are in memory, first byte lowest; 0 and 0: none */
+	u64 span_id; /* of the span for which the work is done; 0: none that anybody sees */
+	u32 decision; /* enum decision */
+	u32 is_remote; /* the span is another host's */
+};
+
+/* Bytes of a request's beginning in which its header is looked for. */
+#define HEAD_BYTES    1024
+#define SCRATCH_BYTES 2048 /* a power of two; beyond HEAD_BYTES there is room for the longest look */
+
+struct scratch {
+	u8 bytes[SCRATCH_BYTES];
+};
+
+/* Where a request's beginning is looked at, one per CPU. Written before it is read, by whoever uses it. */
+BPF_PERCPU_ARRAY(scratches, struct scratch, 1);
+
+static u32 (*random_u32)(void) = (void *)7; /* BPF_FUNC_get_prandom_u32 */
+
+/* Not 0, which means that there is none. */
+static __always_inline u64 random_id(void)
+{
+	u64 id = (u64)random_u32() << 32 | random_u32();
+
+	return id ? id : 1;
+}
+
+static __always_inline u8 byte_at(const struct scratch *scratch, u32 at)
+{
+	hide(at);
+	return scratch->bytes[at & (SCRATCH_BYTES - 1)];
+}
+
+/* The hexadecimal digit at a place; 16 for any other character, capital letters included (W3C Trace Context 3.2). */
+static __always_inline u32 digit_at(const struct scratch *scratch, u32 at)
+{
+	u32 character = byte_at(scratch, at);
+
+	if (character >= '0' && character <= '9')
+		return character - '0';
+	if (character >= 'a' && character <= 'f')
+		return character - 'a' + 10;
+	return 16;
+}
+
+/* 16 digits as the 8 bytes that they stand for; 0 if one of them is none. */
+static __always_inline u64 id_at(const struct scratch *scratch, u32 at)
+{
+	u64 value = 0;
+	u32 wrong = 0;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 16; i++) {
+		u32 digit = digit_at(scratch, at + i);
+
+		wrong |= digit & 16;
+		value = value << 4 | (digit & 15);
+	}
+	return wrong ? 0 : __builtin_bswap64(value);
+}
+
+/* `at` is behind the colon of a traceparent header. A malformed one counts as none. */
+static __always_inline bool read_traceparent(const struct scratch *scratch, u32 at, struct context *context)
+{
+	u32 flags;
+
+	if (byte_at(scratch, at) == ' ')
+		at++;
+	/* Version ff is forbidden; what a later version adds comes behind. */
+	if (digit_at(scratch, at) > 15 || digit_at(scratch, at + 1) > 15 ||
+	    (byte_at(scratch, at) == 'f' && byte_at(scratch, at + 1) == 'f'))
+		return false;
+	if (byte_at(scratch, at + 2) != '-' || byte_at(scratch, at + 35) != '-' || byte_at(scratch, at + 52) != '-')
+		return false;
+	context->trace_id[0] = id_at(scratch, at + 3);
+	context->trace_id[1] = id_at(scratch, at + 19);
+	context->span_id = id_at(scratch, at + 36);
+	flags = digit_at(scratch, at + 54);
+	if (!(context->trace_id[0] | context->trace_id[1]) || !context->span_id || flags > 15)
+		return false;
+	context->decision = flags & 1 ? DECISION_SAMPLED : DECISION_NOT_SAMPLED;
+	context->is_remote = 1;
+	return true;
+}
+
+static __always_inline bool is_traceparent(const struct scratch *scratch, u32 at)
+{
+	const u8 *name;
+
+	hide(at);
+	if (at > HEAD_BYTES + 8)
+		return false;
+	name = scratch->bytes + at;
+	return (*(u32 *)name | 0x20202020) == 0x63617274 && (*(u32 *)(name + 4) | 0x20202020) == 0x72617065 &&
+	       (*(u32 *)(name + 8) | 0x00202020) == 0x3a746e65;
+}
+
+/*
+ * Look for a traceparent header in `length` bytes of a request's beginning; gives where its value begins, 0 without one.
+ *
+ * Eight bytes at a time: a loop over single bytes takes the verifier twice as long. A line with a name, a colon and an
+ * end has 4 bytes at the least, so up to 3 lines can end in 8 bytes; two are looked at, since a third would need headers
+ * of one letter without a value.
+ */
+static __always_inline u32 find_traceparent(const struct scratch *scratch, u32 length)
+{
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < HEAD_BYTES; i += 8) {
+		u64 word, ends;
+
+		if (i >= length)
+			break;
+		word = *(u64 *)(scratch->bytes + i) ^ 0x0a0a0a0a0a0a0a0aULL;
+		ends = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
+		if (!ends)
+			continue;
+#pragma unroll
+		for (int line = 0; line < 2; line++) {
+			u64 below = (ends & -ends) - 1;
+			u32 behind = i + (((below & 0x0101010101010101ULL) * 0x0101010101010101ULL) >> 56);
+
+			if (ends && is_traceparent(scratch, behind))
+				return behind + 12;
+			ends &= ends - 1;
+		}
+	}
+	return 0;
+}
+
+#endif

@@ -104,7 +104,11 @@ commands.add_command(analyze_command)
 
 def _selection(command: Command) -> Command:
     """The flags that say what is traced."""
-    for verb, prefix in (("Trace only", ""), ("Do not trace", "exclude-")):
+    for verb, prefix in (
+        ("Trace only", ""),
+        ("Do not trace", "exclude-"),
+        ("Propagate contexts of", "propagate-"),
+    ):
         for kind, of, example in (
             ("pid", int, "this process and its children of the same program"),
             ("exe", str, "programs whose path or file name fits this glob"),
@@ -132,6 +136,11 @@ def _settings(command: Command) -> Command:
             is_flag=True,
             default=None,
             help="Trace processes that export OpenTelemetry themselves, too.",
+        ),
+        click.option(
+            "--propagate",
+            metavar="HOW",
+            help="tcp-option: requests of chosen processes carry trace contexts to other hosts.",
         ),
         click.option(
             "--ring-kb", type=int, help="Size of the ring buffer in KiB, a power of two [8192]."
@@ -341,16 +350,13 @@ def _run(work: Callable[[], None], ledger: Ledger) -> None:
 def _config(flags: dict[str, Any]) -> Config:
     """Settings from flags, environment and file; sets up logging."""
     path = flags.pop("path", None)
-    given: dict[str, Any] = {"select": {}, "exclude": {}}
+    given: dict[str, Any] = {"select": {}, "exclude": {}, "propagate_for": {}}
     for name, value in flags.items():
         if value is None or value == ():
             continue
-        place, kind = (
-            ("exclude", name.removeprefix("exclude_"))
-            if name.startswith("exclude_")
-            else ("select", name)
-        )
-        if kind in ("pid", "exe", "port", "container"):
+        verb, _, kind = name.rpartition("_")
+        place = {"": "select", "exclude": "exclude", "propagate": "propagate_for"}.get(verb, "")
+        if place and kind in ("pid", "exe", "port", "container"):
             given[place][kind] = list(value)
         else:
             given[name] = list(value) if isinstance(value, tuple) else value

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 DEFAULT_PROPAGATORS: Final = "tracecontext,b3,jaeger,datadog,xray"
 """All formats of trace context: whatever the traffic carries is honoured."""
 
+PROPAGATE: Final = ("tcp-option",)
+SELECTS: Final = ("select", "exclude", "propagate_for")
+"""Settings that are a Select."""
+
 ENVIRONMENT: Final = {
     "OTEL_TRACES_SAMPLER": "sampler",
     "OTEL_TRACES_SAMPLER_ARG": "sampler_arg",
@@ -76,6 +80,10 @@ class Config:
     propagators: str = DEFAULT_PROPAGATORS
     """Formats of trace context to read, first come first served. OpenTelemetry's own default is tracecontext,baggage,
     for an SDK also sends what it names; we only read, and honor whatever the traffic carries."""
+    propagate: str = ""
+    """How requests carry trace contexts to other hosts, one of PROPAGATE; empty: not at all."""
+    propagate_for: Select = field(default_factory=Select)
+    """Which processes' requests; empty: those that `select` names."""
     ring_kb: int = 8192
     """The ring buffer: half a second of 20 000 exchanges/s."""
     max_connections: int = 32768
@@ -102,7 +110,7 @@ def load(
         if environment.get(variable):
             merged[name] = environment[variable]
     for name, value in flags.items():
-        if name in ("select", "exclude"):
+        if name in SELECTS:
             merged[name] = {**(merged.get(name) or {}), **value}
         else:
             merged[name] = value
@@ -133,7 +141,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             raise ConfigError(
                 f"{path}: there is no setting {name!r}; there are {', '.join(sorted(known))}"
             )
-        if name in ("select", "exclude"):
+        if name in SELECTS:
             if not isinstance(value, dict):
                 raise ConfigError(
                     f"{path}: {name} must hold `pid`, `exe`, `port` or `container`, each with a list"
@@ -199,9 +207,25 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"setting log_level: {config.log_level!r} is none of debug, info, warning, error"
         )
-    _check_selection(config.select)
-    _check_selection(config.exclude)
+    for name in SELECTS:
+        _check_selection(getattr(config, name))
+    _check_propagation(config)
     Policy(config.redaction)
+
+
+def _check_propagation(config: Config) -> None:
+    if not config.propagate:
+        if config.propagate_for != Select():
+            raise ConfigError("propagate_for names processes, but propagate does not say how")
+    elif config.propagate not in PROPAGATE:
+        raise ConfigError(
+            f"setting propagate: {config.propagate!r} is not {' or '.join(PROPAGATE)}"
+        )
+    elif config.propagate_for == Select() == config.select:
+        raise ConfigError(
+            "propagate needs to be told for which processes: --propagate-pid, --propagate-exe, --propagate-port, "
+            "--propagate-container, or those that are selected for tracing"
+        )
 
 
 def _check_selection(select: Select) -> None:

@@ -64,6 +64,10 @@ GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Exchanges live for 0.1 s after their end and are in no cycles: looking for garbage among them every 700 allocations
 finds none, and takes 4 to 8 % of the time."""
 WATCHES_PER_SLOT: Final = 64
+WATCH_PROXY: Final = 4
+"""WATCH_PROXY in probes/include/maps.h."""
+MAX_FLOWS: Final = 16384
+"""Connections whose trace contexts are kept at once, where contexts are propagated: 5 maps of 100 bytes each."""
 
 _HEADER: Final = structs("events.h")["event_header"]
 
@@ -237,9 +241,16 @@ class Daemon:
         if self._watches is None:
             self._early[pid] = verdict
             return
-        self._watches.set(pid, verdict)
+        self._watches.set(pid, self._watch(pid, verdict))
         if verdict is Verdict.EXCLUDE:
             self._pipeline.exclude(pid)
+
+    def _watch(self, pid: int, verdict: Verdict) -> int:
+        """What the kernel side keeps of a process: the verdict, and whether it is a proxy, where that matters to it."""
+        is_asked = self._config.propagate and verdict is not Verdict.EXCLUDE
+        if is_asked and self.discovery.process(pid).runtime.is_proxy:
+            return verdict | WATCH_PROXY
+        return verdict
 
     @contextlib.contextmanager
     def _loaded(self) -> Iterator[KernelSide]:
@@ -256,7 +267,7 @@ class Daemon:
             def prepare(maps: Mapping[str, int]) -> None:
                 self._watches = Watches(maps["watches"], pids)
                 for pid, verdict in self._early.items():
-                    self._watches.set(pid, verdict)
+                    self._watches.set(pid, self._watch(pid, verdict))
                 self._watches.set(os.getpid(), Verdict.EXCLUDE)
                 self._watches.set(loader.pid, Verdict.EXCLUDE)
 
@@ -293,6 +304,7 @@ def discovery_of(
     selection = Selection(
         include=_selectors(config.select),
         exclude=_selectors(config.exclude),
+        propagate=_propagating(config),
         agent_pid=os.getpid(),
         agent_netns=os.stat("/proc/self/ns/net").st_ino,
         collector_ports=frozenset(
@@ -322,6 +334,8 @@ def kernel_settings(config: Config, pids: int) -> dict[str, int]:
         "WATCH_SLOTS": pids // WATCHES_PER_SLOT,
         "BUDGET_TO_SERVER": config.capture_request_bytes,
         "BUDGET_FROM_SERVER": config.capture_response_bytes,
+        "PROPAGATE": int(bool(config.propagate)),
+        "MAX_FLOWS": min(config.max_connections, MAX_FLOWS),
     }
 
 
@@ -356,6 +370,13 @@ def _selectors(select: Select) -> Selectors:
         ports=frozenset(select.port),
         containers=select.container,
     )
+
+
+def _propagating(config: Config) -> Selectors:
+    """Whose requests carry contexts: nobody's by default."""
+    if not config.propagate:
+        return Selectors()
+    return _selectors(config.propagate_for) or _selectors(config.select)
 
 
 def _is_local(host: str) -> bool:

@@ -23,6 +23,7 @@ from agent.protocols import Role, load_all
 from agent.routes import Routes
 from agent.traces.build import Builder
 from agent.traces.correlate import Correlator, remote_decision
+from agent.traces.stamps import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -151,7 +152,7 @@ class Pipeline:
                 _EVENTS[f"{name}_event"],
                 getattr(self, f"_take_{name}"),
             )
-            for name in ("listen", "fork", "exec", "exit", "datagram")
+            for name in ("listen", "fork", "exec", "exit", "datagram", "context")
         }
         self._take_socket = {
             _KINDS[f"EVENT_{name.upper()}"]: (
@@ -236,6 +237,13 @@ class Pipeline:
         self._lately.pop(fields[1], None)
         self.connections.exited(fields[1], fields[0])
         self._processes.exited(fields[1])
+
+    def _take_context(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        del payload
+        socket, trace_id, span_id, parent_id, sequence, _, decision, is_remote = fields[5:13]
+        self._correlator.stamps.add(
+            (socket, sequence), Stamp(trace_id, span_id, parent_id, decision, bool(is_remote))
+        )
 
     def _take_process(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         self._lately.pop(fields[1], None)

@@ -14,6 +14,9 @@
  *   a response is received  the task goes on with the work for which the request was sent.
  *   a response is sent      the task works for nobody.
  *
+ * A thread with several requests under way is an event loop, and what it sends may be for any of them: it works for nobody
+ * then, unless it is a proxy that passes on at once what it receives. No context rather than a doubtful one.
+ *
  * A request is what begins a turn on a connection: nothing is known of protocols here, but for what tells that a
  * connection is encrypted (nobody sees a span there, so its caller's span stands for it), an interim response of HTTP/1,
  * and a header that is there already. User space learns of each context by a context_event, and gives its spans those
@@ -46,9 +49,12 @@ struct option {
 /* What a connection carries at the moment, by its socket. */
 struct flow {
 	struct context context; /* server: of the request received last; client: of the work for which one was sent last */
+	u32 tgid; /* who received the request that is under way */
+	u32 tid;
 	u8 turn; /* enum flow_turn */
 	u8 is_opaque; /* encrypted */
-	u8 _pad[6];
+	u8 is_open; /* server: a request is under way */
+	u8 _pad[5];
 };
 
 enum flow_turn {
@@ -70,6 +76,10 @@ struct work {
 	u64 socket; /* on which the request came; 0 once nobody knows */
 	struct context context;
 };
+
+/* How many requests each task has received and not answered. Entries of tasks that have none are deleted; LRU, since
+ * tasks end without a word. */
+BPF_TABLE("lru_hash", struct worker, u32, loads, MAX_FLOWS);
 
 /* What each task works for. Written when it receives, deleted when it responds. LRU: tasks end without a word. */
 BPF_TABLE("lru_hash", struct worker, struct work, works, MAX_FLOWS);
@@ -122,6 +132,53 @@ static __always_inline struct flow *flow_of(u64 socket)
 		return flow;
 	flows.update(&socket, &fresh);
 	return flows.lookup(&socket);
+}
+
+/* A request is under way. */
+static __always_inline void open_request(struct flow *flow, struct worker *worker)
+{
+	u32 *load = loads.lookup(worker);
+	u32 one = 1;
+
+	flow->tgid = worker->tgid;
+	flow->tid = worker->tid;
+	flow->is_open = 1;
+	if (load)
+		*load += 1; /* only this task's own programs change it, but for a close: too many at worst, and we refuse */
+	else
+		loads.update(worker, &one);
+}
+
+/* It is answered, or never will be. */
+static __always_inline void end_request(struct flow *flow)
+{
+	struct worker worker = {};
+	u32 *load;
+
+	if (!flow->is_open)
+		return;
+	flow->is_open = 0;
+	worker.tgid = flow->tgid;
+	worker.tid = flow->tid;
+	load = loads.lookup(&worker);
+	if (!load)
+		return;
+	if (*load > 1)
+		*load -= 1;
+	else
+		loads.delete(&worker);
+}
+
+/* Whether the task may be working for another request than the one that it received last. */
+static __always_inline bool is_doubtful(struct worker *worker)
+{
+	u32 *load = loads.lookup(worker);
+	u8 *watch;
+
+	if (!load || *load < 2)
+		return false;
+	watch = watch_of(worker->tgid);
+	return !watch || !(*watch & WATCH_PROXY);
 }
 
 /* Where the bytes begin that a call is about to send; 0 if they are not in user memory. */
@@ -274,6 +331,7 @@ static __always_inline void request_received(struct sock *sk, u64 socket, struct
 		work.context.is_remote = 0;
 	}
 	flow->context = work.context;
+	open_request(flow, &worker);
 	works.update(&worker, &work);
 }
 
@@ -318,7 +376,7 @@ static __always_inline void received(struct sock *sk, void *msg, u32 moved)
 static __always_inline void request_sent(struct sock *sk, u64 socket, struct flow *flow, bool is_chosen)
 {
 	struct worker worker = worker_now();
-	struct work *work = works.lookup(&worker);
+	struct work *work = is_doubtful(&worker) ? NULL : works.lookup(&worker);
 	struct stamp stamp = {};
 	struct near_key key = {};
 	u64 span_id = random_id();
@@ -369,6 +427,7 @@ static __always_inline void sends(struct sock *sk, void *msg)
 		if (scratch && is_interim(scratch))
 			return;
 		flow->turn = FLOW_EGRESS;
+		end_request(flow);
 		work = works.lookup(&worker);
 		if (work && work->socket == socket)
 			works.delete(&worker);
@@ -387,6 +446,21 @@ int propagate_sends(u64 *ctx)
 	if (!is_watched())
 		return 0;
 	sends((struct sock *)ARGUMENT(ctx, 0), (void *)ARGUMENT(ctx, 1));
+	return 0;
+}
+
+int propagate_closes(u64 *ctx)
+{
+	void *sk = sock_of_file((void *)ARGUMENT(ctx, 1));
+	u64 socket = sk ? known_identity(sk) : 0;
+	struct flow *flow = socket ? flows.lookup(&socket) : NULL;
+
+	if (!flow)
+		return 0;
+	end_request(flow);
+	flows.delete(&socket);
+	departing.delete(&socket);
+	arriving.delete(&socket);
 	return 0;
 }
 
@@ -472,7 +546,7 @@ static __always_inline bool is_connector_chosen(void)
 {
 	u8 *watch = watch_of(read_u32((void *)bpf_get_current_task() + OFFSETOF_task_struct__tgid));
 
-	return watch && *watch == WATCH_AND_PROPAGATE;
+	return watch && (*watch & WATCH_AND_PROPAGATE) == WATCH_AND_PROPAGATE;
 }
 
 int propagate_options(struct bpf_sock_ops *ops)

@@ -128,6 +128,10 @@ def plan(
             "(CONFIG_FUNCTION_TRACER, CONFIG_BPF_JIT) nor kprobes (CONFIG_KPROBES)"
         )
     trampolines = has_trampolines and not force_kprobes
+    if not trampolines and settings.get("PROPAGATE"):
+        raise KernelError(
+            "contexts can be propagated only where the kernel has BPF trampolines, without --kprobes"
+        )
     known |= dict(settings) | {"HAVE_TRAMPOLINES": int(trampolines)}
     programs = tuple(
         program

@@ -295,7 +295,7 @@ class Discovery:
             parent = self._known(process.facts.ppid)
             if parent and parent.is_traced and _is_alike(process.facts, parent.facts):
                 why = f"forked by process {parent.pid}, {parent.decision.why}"
-                decision = Decision(Verdict.WATCH, why[:_MAX_WHY])
+                decision = Decision(parent.decision.verdict, why[:_MAX_WHY])
         was = process.decision.verdict
         process.decision = decision
         if decision.verdict is not was:

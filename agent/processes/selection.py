@@ -32,6 +32,8 @@ class Verdict(enum.IntEnum):
     UNDECIDED = 0
     WATCH = 1
     EXCLUDE = 2
+    WATCH_AND_PROPAGATE = 3
+    """Its requests carry trace contexts to other hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Decision:
     @property
     def is_traced(self) -> bool:
         """Whether spans are made of what the process does."""
-        return self.verdict is Verdict.WATCH
+        return self.verdict in (Verdict.WATCH, Verdict.WATCH_AND_PROPAGATE)
 
 
 NOT_SELECTED: Final = Decision(Verdict.EXCLUDE, "not selected")
@@ -177,6 +179,8 @@ class Selection:
 
     include: Selectors = Selectors()
     exclude: Selectors = Selectors()
+    propagate: Selectors = Selectors()
+    """Of those that are traced: whose requests carry trace contexts to other hosts."""
     agent_pid: int = 0
     agent_netns: int = 0
     collector_ports: frozenset[int] = frozenset()
@@ -192,7 +196,7 @@ class Selection:
     @property
     def selects_ports(self) -> bool:
         """Whether it matters who listens where, other than the collector."""
-        return bool(self.include.ports or self.exclude.ports)
+        return bool(self.include.ports or self.exclude.ports or self.propagate.ports)
 
     def decide(
         self,
@@ -216,6 +220,8 @@ class Selection:
             why = "not excluded"
         if not self.traces_instrumented and (found := instrumented()):
             return Decision(Verdict.EXCLUDE, f"exports OpenTelemetry itself: {found}")
+        if self.propagate and (found := self.propagate.match(facts, ports, container_name)):
+            return Decision(Verdict.WATCH_AND_PROPAGATE, f"{why}; propagates, by {found}")
         return Decision(Verdict.WATCH, why)
 
     def _own(self, facts: ProcessFacts, ports: Set[int]) -> str | None:

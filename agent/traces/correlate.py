@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
 from agent.traces.settle import Relation, Tie, tie
+from agent.traces.stamps import Stamps
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
@@ -74,6 +75,8 @@ class Correlator:
         """By thread: server exchanges that began in it and are under way."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
+        self.stamps = Stamps()
+        """What requests were sent with, where contexts are propagated."""
 
     def opened(self, connection: Any, tid: int) -> None:
         """A watched process connected to somebody: for the work that its thread has, if that is sure."""
@@ -162,7 +165,16 @@ class Correlator:
             self._settle_one(settled)
 
     def _settle_one(self, exchange: Exchange) -> None:
-        """Its parent, if any, has its trace."""
+        """Its parent, if any, has its trace. What it was sent with comes first and last."""
+        stamp = self.stamps.take(exchange) if self.stamps else None
+        if stamp is not None:
+            stamp.name(exchange)
+        self._place(exchange, stamp.trace_id if stamp is not None else b"")
+        if stamp is not None:
+            stamp.enforce(exchange)
+
+    def _place(self, exchange: Exchange, own: bytes) -> None:
+        """Find its trace; `own` is the id of one that begins with it, empty for a new one."""
         remote, parent = exchange.remote, exchange.parent
         if parent is not None and exchange.rule in _WORK:
             times = {"parent_end_ns": parent.end_ns, "child_start_ns": exchange.start_ns}
@@ -170,7 +182,7 @@ class Correlator:
                 exchange.link, exchange.parent, exchange.rule = parent, None, RULE_LATE
                 parent = None
         if remote is None and parent is None:
-            exchange.trace_id = self._ids.trace_id()
+            exchange.trace_id = own or self._ids.trace_id()
             if not exchange.rule:
                 exchange.rule = RULE_NONE
         elif remote is not None:
@@ -188,7 +200,7 @@ class Correlator:
             exchange.trace_id = parent.trace_id
         else:
             exchange.parent = None
-            exchange.trace_id = self._ids.trace_id()
+            exchange.trace_id = own or self._ids.trace_id()
             exchange.rule = exchange.rule if exchange.rule.startswith("refused") else RULE_NONE
 
     def _find_owner(self, exchange: Exchange, tid: int) -> None:

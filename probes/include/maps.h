@@ -14,6 +14,9 @@ enum watch {
 	WATCH_AND_PROPAGATE = 3, /* its requests carry trace contexts; only where the probe for that is loaded */
 };
 
+/* Beside WATCH_YES or WATCH_AND_PROPAGATE: a proxy, each of whose threads passes on at once what it receives. */
+#define WATCH_PROXY 4
+
 #define WATCHES_PER_SLOT 64
 
 struct watch_slot {

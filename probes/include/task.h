@@ -27,7 +27,7 @@ static __always_inline bool is_chosen(void)
 {
 	u8 *watch = watch_of(bpf_get_current_pid_tgid() >> 32);
 
-	return watch && *watch == WATCH_AND_PROPAGATE;
+	return watch && (*watch & WATCH_AND_PROPAGATE) == WATCH_AND_PROPAGATE;
 }
 
 #endif

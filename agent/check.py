@@ -52,6 +52,9 @@ WRITING_HELPERS: Final = frozenset(
 )
 """Helpers with which a program could change what a traced program does, reads or sends."""
 
+CONTEXT_BYTES: Final = 800
+"""Of the six maps of probes/propagate.c, for each entry: keys and values are 16 to 72 bytes, and the kernel adds 64."""
+
 _HELPER: Final = re.compile(r"\bbpf_[a-z_0-9]+(?=\()|BPF_FUNC_([a-z_0-9]+)")
 _NOT_HELPERS: Final = frozenset(("bpf_ringbuf_output",))
 """Names in the text that are not called (probes/include/submit.h tells why)."""
@@ -125,12 +128,15 @@ def map_bytes(settings: dict[str, int]) -> dict[str, int]:
     state = structs("maps.h")["socket_state"].size
     control = structs("maps.h")["socket_control"].size
     sockets = settings["MAX_SOCKETS"]
-    return {
+    found = {
         "records (ring buffer)": settings["RING_PAGES"] * 4096,
         "sockets": sockets * (8 + state + 64),
         "controls": sockets * (8 + control + 64),
         "watches": settings["WATCH_SLOTS"] * 64,
     }
+    if settings.get("PROPAGATE"):
+        found["contexts"] = settings["MAX_FLOWS"] * CONTEXT_BYTES
+    return found
 
 
 def _processor() -> Finding:
@@ -214,7 +220,9 @@ def _programs(planned: Plan) -> Iterator[Finding]:
     for program in planned.programs:
         for hook in program.hooks:
             kind, _, name = hook.partition(":")
-            if kind == "raw_tracepoint":
+            if kind == "sock_ops":
+                exists = Path(name, "cgroup.procs").exists()
+            elif kind == "raw_tracepoint":
                 exists = btf.has_typedef(f"btf_trace_{name}")
             elif kind in ("fentry", "fexit"):
                 exists = btf.argument_count(name) is not None
@@ -222,7 +230,7 @@ def _programs(planned: Plan) -> Iterator[Finding]:
                 exists = name in symbols
             yield Finding(
                 f"  {program.function}",
-                hook if exists else f"{hook}: this kernel has no such function",
+                hook if exists else f"{hook}: there is no such thing here",
                 is_fine=exists or not program.is_required,
                 advice="this kernel lacks what zerospan hooks; please report it with the kernel's version",
             )

@@ -22,6 +22,7 @@ from agent.spans.trace import ReadSpan, Trace
 from agent.traces import correlate
 from agent.traces.context_formats import B3, DATADOG, JAEGER, XRAY
 from agent.traces.context_propagators import TRACEPARENT
+from agent.traces.stamps import RULE_SENT, RULE_TCP_OPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,15 +44,17 @@ FOUND: Final = {
     JAEGER: _HEADER.format("uber-trace-id"),
     DATADOG: _HEADER.format("X-Datadog-… headers"),
     XRAY: _HEADER.format("X-Amzn-Trace-Id"),
+    RULE_TCP_OPTION: "the request's first segment named it in a TCP option, written by the sender's zerospan",
 }
 """By rule: why that is the parent."""
-FROM_HEADER: Final = frozenset({TRACEPARENT, B3, JAEGER, DATADOG, XRAY})
+FROM_HEADER: Final = frozenset({TRACEPARENT, B3, JAEGER, DATADOG, XRAY, RULE_TCP_OPTION})
 WITHIN_PROCESS: Final = frozenset({correlate.RULE_THREAD, correlate.RULE_OPENER})
 """Rules that find parents in the same process only."""
 
 NOT_FOUND: Final = {
     correlate.RULE_NONE: "nobody known",
     correlate.RULE_LATE: "the request for which this call was made was over when it began: it is background work, with a link to that request",
+    RULE_SENT: "the request left with the ids of another trace, before it was known for what it was made; there is a link to that",
     correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads, so the thread says nothing",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }

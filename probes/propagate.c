@@ -10,7 +10,8 @@
  *
  *   a request is received   its context is that of its option, its traceparent header, or its sender on this host; else
  *                           a new trace. Its task works for it from now on.
- *   a request is sent       its context is that of the work of its task; else a new trace. The span id is new each time.
+ *   a request is sent       its context is that of the work for which its connection was opened, if it is the first;
+ *                           else that of the work of its task; else a new trace. The span id is new each time.
  *   a response is received  the task goes on with the work for which the request was sent.
  *   a response is sent      the task works for nobody.
  *
@@ -48,13 +49,15 @@ struct option {
 
 /* What a connection carries at the moment, by its socket. */
 struct flow {
-	struct context context; /* server: of the request received last; client: of the work for which one was sent last */
+	struct context
+		context; /* server: of the request received last; client: of the work for which one was sent last */
 	u32 tgid; /* who received the request that is under way */
 	u32 tid;
 	u8 turn; /* enum flow_turn */
 	u8 is_opaque; /* encrypted */
 	u8 is_open; /* server: a request is under way */
-	u8 _pad[5];
+	u8 is_opened; /* client: opened for work, whose context this has, and nothing was sent yet */
+	u8 _pad[4];
 };
 
 enum flow_turn {
@@ -144,7 +147,8 @@ static __always_inline void open_request(struct flow *flow, struct worker *worke
 	flow->tid = worker->tid;
 	flow->is_open = 1;
 	if (load)
-		*load += 1; /* only this task's own programs change it, but for a close: too many at worst, and we refuse */
+		*load +=
+			1; /* only this task's own programs change it, but for a close: too many at worst, and we refuse */
 	else
 		loads.update(worker, &one);
 }
@@ -239,13 +243,14 @@ static __always_inline bool is_interim(const struct scratch *scratch)
 static __always_inline void fill_near(struct near_key *key, void *sk, bool is_client, u32 sequence)
 {
 	if (read_u16(sk + OFFSETOF_sock_common__skc_family) == AF_INET)
-		map_ipv4(key->address, sk + (is_client ? OFFSETOF_sock_common__skc_rcv_saddr :
-							 OFFSETOF_sock_common__skc_daddr));
+		map_ipv4(key->address,
+			 sk + (is_client ? OFFSETOF_sock_common__skc_rcv_saddr : OFFSETOF_sock_common__skc_daddr));
 	else
-		read_kernel(key->address, 16, sk + (is_client ? OFFSETOF_sock_common__skc_v6_rcv_saddr :
-								OFFSETOF_sock_common__skc_v6_daddr));
-	key->port = is_client ? read_u16(sk + OFFSETOF_sock_common__skc_num) :
-				__builtin_bswap16(read_u16(sk + OFFSETOF_sock_common__skc_dport));
+		read_kernel(
+			key->address, 16,
+			sk + (is_client ? OFFSETOF_sock_common__skc_v6_rcv_saddr : OFFSETOF_sock_common__skc_v6_daddr));
+	key->port = is_client ? read_u16(sk + OFFSETOF_sock_common__skc_num)
+			      : __builtin_bswap16(read_u16(sk + OFFSETOF_sock_common__skc_dport));
 	key->sequence = sequence;
 }
 
@@ -295,8 +300,8 @@ static __always_inline bool take_arrived(u64 socket, u32 sequence, u32 moved, st
 	return false;
 }
 
-static __always_inline void request_received(struct sock *sk, u64 socket, struct flow *flow, const struct scratch *scratch,
-					     u32 length, u32 sequence, u32 moved)
+static __always_inline void request_received(struct sock *sk, u64 socket, struct flow *flow,
+					     const struct scratch *scratch, u32 length, u32 sequence, u32 moved)
 {
 	struct context context = {};
 	struct work work = {};
@@ -382,10 +387,13 @@ static __always_inline void request_sent(struct sock *sk, u64 socket, struct flo
 	u64 span_id = random_id();
 
 	stamp.sequence = read_u32((void *)sk + OFFSETOF_tcp_sock__write_seq);
-	__builtin_memset(&flow->context, 0, sizeof(flow->context));
-	if (work) {
+	if (flow->is_opened) {
+		flow->is_opened = 0;
+		stamp.context = flow->context;
+	} else if (work) {
 		stamp.context = flow->context = work->context;
 	} else {
+		__builtin_memset(&flow->context, 0, sizeof(flow->context));
 		stamp.context.trace_id[0] = random_id();
 		stamp.context.trace_id[1] = random_id();
 	}
@@ -477,7 +485,8 @@ int propagate_received(u64 *ctx)
 
 static long (*set_callbacks)(void *ops, int flags) = (void *)59; /* BPF_FUNC_sock_ops_cb_flags_set */
 static long (*load_option)(void *ops, void *to, u32 size, u64 flags) = (void *)142; /* BPF_FUNC_load_hdr_opt */
-static long (*store_option)(void *ops, const void *from, u32 size, u64 flags) = (void *)143; /* BPF_FUNC_store_hdr_opt */
+static long (*store_option)(void *ops, const void *from, u32 size,
+			    u64 flags) = (void *)143; /* BPF_FUNC_store_hdr_opt */
 static long (*reserve_option)(void *ops, u32 size, u64 flags) = (void *)144; /* BPF_FUNC_reserve_hdr_opt */
 
 static __always_inline u32 segment_sequence(struct bpf_sock_ops *ops, bool *has_data)
@@ -540,24 +549,40 @@ static __always_inline void read_option(struct bpf_sock_ops *ops, u64 socket)
 	arriving.update(&socket, &stamp);
 }
 
-/* Whether the current process's requests are to carry contexts: like is_chosen(), where the helper for the current task's
- * numbers is not offered (6.1). */
-static __always_inline bool is_connector_chosen(void)
+/* In connect(2): event loops send in a later turn, when they may be working for somebody else. Here 6.1 does not offer the
+ * helper for the current task's numbers. */
+static __always_inline void connects(u64 socket)
 {
-	u8 *watch = watch_of(read_u32((void *)bpf_get_current_task() + OFFSETOF_task_struct__tgid));
+	void *task = (void *)bpf_get_current_task();
+	struct worker worker = {};
+	struct work *work;
+	struct flow *flow;
+	u8 *watch, one = 1;
 
-	return watch && (*watch & WATCH_AND_PROPAGATE) == WATCH_AND_PROPAGATE;
+	worker.tgid = read_u32(task + OFFSETOF_task_struct__tgid);
+	worker.tid = read_u32(task + OFFSETOF_task_struct__pid);
+	watch = watch_of(worker.tgid);
+	if (!watch)
+		return;
+	if ((*watch & WATCH_AND_PROPAGATE) == WATCH_AND_PROPAGATE)
+		connecting.update(&socket, &one);
+	if (!(*watch & WATCH_YES) || is_doubtful(&worker))
+		return;
+	work = works.lookup(&worker);
+	flow = work ? flow_of(socket) : NULL;
+	if (!flow)
+		return;
+	flow->context = work->context;
+	flow->is_opened = 1;
 }
 
 int propagate_options(struct bpf_sock_ops *ops)
 {
 	u64 socket = socket_cookie(ops);
 	u32 what = ops->op;
-	u8 one = 1;
 
 	if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		if (is_connector_chosen())
-			connecting.update(&socket, &one);
+		connects(socket);
 	} else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		if (connecting.lookup(&socket)) {
 			connecting.delete(&socket);

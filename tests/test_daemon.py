@@ -36,6 +36,8 @@ def test_kernel_settings():
         "WATCH_SLOTS": 128,
         "BUDGET_TO_SERVER": 4096,
         "BUDGET_FROM_SERVER": 1024,
+        "PROPAGATE": 0,
+        "MAX_FLOWS": 500,
     }
 
 

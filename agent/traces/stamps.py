@@ -20,7 +20,7 @@ from agent.traces.context import RemoteContext
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
 
-TCP_OPTION: Final = "tcp-option"
+RULE_TCP_OPTION: Final = "tcp-option"
 """Value of zerospan.parent.rule."""
 RULE_SENT: Final = "link:sent"
 MAX_STAMPS: Final = 65536
@@ -50,7 +50,7 @@ class Stamp:
         is_alone = exchange.remote is None and exchange.parent is None
         if self.is_remote and self.parent_id != _NO_SPAN and is_alone:
             exchange.remote = RemoteContext(
-                self.trace_id, self.parent_id, _SAMPLED.get(self.decision), format=TCP_OPTION
+                self.trace_id, self.parent_id, _SAMPLED.get(self.decision), format=RULE_TCP_OPTION
             )
 
     def enforce(self, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from agent.check import WRITING_HELPERS, helpers
 from agent.errors import CompileError, KernelError
 from agent.kernel import compiler
 from agent.kernel import loader as loader_module
@@ -54,9 +55,31 @@ def test_programs_whose_condition_fails_are_left_out(monkeypatch):
         p.function
         for probe in load_probes()
         for p in probe.programs
-        if not p.is_fallback and not p.condition
+        if not p.is_fallback and not p.condition and not probe.condition
     }
     assert wanted <= {p.function for p in planned.programs}
+
+
+@needs_btf
+def test_what_writes_is_loaded_only_where_it_is_asked_for(monkeypatch):
+    hooks(monkeypatch, trampolines=True, kprobes=True)
+    usual = plan(SETTINGS)
+    asked = plan({**SETTINGS, "PROPAGATE": 1})
+    assert not helpers(usual.text) & WRITING_HELPERS
+    assert helpers(asked.text) & WRITING_HELPERS == {"bpf_reserve_hdr_opt", "bpf_store_hdr_opt"}
+    added = {p.function for p in asked.programs} - {p.function for p in usual.programs}
+    assert added == {
+        "propagate_sends",
+        "propagate_received",
+        "propagate_closes",
+        "propagate_options",
+    }
+
+
+def test_propagation_needs_trampolines(monkeypatch):
+    hooks(monkeypatch, trampolines=False, kprobes=True)
+    with pytest.raises(KernelError, match="propagated only where the kernel has BPF trampolines"):
+        plan({**SETTINGS, "PROPAGATE": 1})
 
 
 @pytest.mark.parametrize(

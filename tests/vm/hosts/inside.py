@@ -58,9 +58,7 @@ def back(scratch: Path) -> dict[str, Any]:
         backend = servers.python("backend.py")
         config = scratch / "back.conf"
         text = (HERE / "back.conf").read_text()
-        config.write_text(
-            string.Template(text).substitute(directory=scratch, backend=backend.port)
-        )
+        config.write_text(string.Template(text).substitute(directory=scratch, backend=backend.port))
         agent = agents.run("--propagate", "tcp-option", "--propagate-exe", "nginx")
         servers.start("nginx", "-c", config, "-e", scratch / "nginx-error.log", port=8443)
         servers.start("haproxy", "-f", HERE / "back.cfg", port=9443)
@@ -132,9 +130,7 @@ def _kill_in_load(agents: Agents, port: int, scratch: Path) -> dict[str, Any]:
     os.kill(agent.pid, signal.SIGKILL)
     agent.process.wait()
     at_kill = list(answered)
-    wait_until(
-        lambda: everybody_has(max(at_kill) + 20), deadline_s=120, what="load after the kill"
-    )
+    wait_until(lambda: everybody_has(max(at_kill) + 20), deadline_s=120, what="load after the kill")
     stopping.set()
     for thread in threads:
         thread.join()

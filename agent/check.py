@@ -53,7 +53,7 @@ WRITING_HELPERS: Final = frozenset(
 """Helpers with which a program could change what a traced program does, reads or sends."""
 
 CONTEXT_BYTES: Final = 800
-"""Of the six maps of probes/propagate.c, for each entry: keys and values are 16 to 72 bytes, and the kernel adds 64."""
+"""Of the maps of probes/propagate.c, for each entry: keys and values are 16 to 72 bytes, and the kernel adds 64."""
 
 _HELPER: Final = re.compile(r"\bbpf_[a-z_0-9]+(?=\()|BPF_FUNC_([a-z_0-9]+)")
 _NOT_HELPERS: Final = frozenset(("bpf_ringbuf_output",))

@@ -335,6 +335,7 @@ def kernel_settings(config: Config, pids: int) -> dict[str, int]:
         "BUDGET_TO_SERVER": config.capture_request_bytes,
         "BUDGET_FROM_SERVER": config.capture_response_bytes,
         "PROPAGATE": int(bool(config.propagate)),
+        "PROPAGATE_TCP_OPTION": int(config.propagate == "tcp-option"),
         "MAX_FLOWS": min(config.max_connections, MAX_FLOWS),
     }
 

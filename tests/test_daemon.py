@@ -37,6 +37,7 @@ def test_kernel_settings():
         "BUDGET_TO_SERVER": 4096,
         "BUDGET_FROM_SERVER": 1024,
         "PROPAGATE": 0,
+        "PROPAGATE_TCP_OPTION": 0,
         "MAX_FLOWS": 500,
     }
 

@@ -156,6 +156,8 @@ def _python(words: Sequence[str]) -> str | None:
     if not rest:
         return None
     if rest[0].startswith("-"):
+        if "m" not in rest[0]:
+            return None  # `-`, the standard input, behind `--`
         module = rest[0][rest[0].index("m") + 1 :] or (rest[1] if len(rest) > 1 else "")
         arguments = rest[1:] if rest[0][-1] != "m" else rest[2:]
         if not _MODULE.fullmatch(module):

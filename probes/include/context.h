@@ -47,8 +47,8 @@ static __always_inline u32 digit_at(const struct scratch *scratch, u32 at)
 {
 	u32 character = byte_at(scratch, at);
 	u32 number = character - '0', letter = character - 'a';
-	u32 is_number = (number - 10 >> 31) & ~(number >> 31);
-	u32 is_letter = (letter - 6 >> 31) & ~(letter >> 31);
+	u32 is_number = ((number - 10) >> 31) & ~(number >> 31);
+	u32 is_letter = ((letter - 6) >> 31) & ~(letter >> 31);
 
 	hide(is_number);
 	hide(is_letter);
@@ -147,6 +147,60 @@ static __always_inline u32 find_traceparent(const struct scratch *scratch, u32 l
 	}
 	hide(found);
 	return found ? found + 12 : 0;
+}
+
+/* Where the bytes begin that a call is about to send; 0 if they are not in user memory. */
+static __always_inline u64 first_byte(void *msg, u64 *length)
+{
+	void *iter = msg + OFFSETOF_msghdr__msg_iter;
+	u64 offset = read_u64(iter + OFFSETOF_iov_iter__iov_offset);
+	struct user_segment segment = {};
+	u8 type = 0xff;
+
+	read_kernel(&type, 1, iter + OFFSETOF_iov_iter__iter_type);
+#if HAS_iov_iter__ubuf
+	if (type == ENUM_iter_type__ITER_UBUF) {
+		*length = read_u64(iter + OFFSETOF_iov_iter__count);
+		return read_u64(iter + OFFSETOF_iov_iter__ubuf) + offset;
+	}
+#endif
+	if (type != ENUM_iter_type__ITER_IOVEC)
+		return 0;
+	read_kernel(&segment, sizeof(segment), (void *)read_u64(iter + OFFSETOF_IOV));
+	*length = segment.length - offset;
+	return segment.base + offset;
+}
+
+/* Take the beginning of a message into this CPU's scratch. NULL if there is nothing to see. */
+static __always_inline struct scratch *look(u64 base, u64 length)
+{
+	u32 zero = 0;
+	struct scratch *scratch = scratches.lookup(&zero);
+
+	if (!scratch || !base || length < 4)
+		return NULL;
+	hide(length);
+	if (length > HEAD_BYTES)
+		length = HEAD_BYTES;
+	hide(length);
+	/* What is left of an earlier message behind this one must not be read as part of it. */
+	__builtin_memset(scratch->bytes, 0, 16);
+	if (read_user(scratch->bytes, length, (void *)base))
+		return NULL;
+	scratch->bytes[length & (SCRATCH_BYTES - 1)] = 0;
+	return scratch;
+}
+
+/* A TLS handshake record: its type, and the major version that all versions of TLS write there (RFC 8446 5.1). */
+static __always_inline bool is_encrypted(const struct scratch *scratch)
+{
+	return scratch->bytes[0] == 0x16 && scratch->bytes[1] == 0x03;
+}
+
+/* "HTTP/1.x 1": a response before the response. */
+static __always_inline bool is_interim(const struct scratch *scratch)
+{
+	return *(u32 *)scratch->bytes == 0x50545448 && scratch->bytes[8] == ' ' && scratch->bytes[9] == '1';
 }
 
 #endif

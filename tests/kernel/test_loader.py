@@ -64,7 +64,7 @@ def test_programs_whose_condition_fails_are_left_out(monkeypatch):
 def test_what_writes_is_loaded_only_where_it_is_asked_for(monkeypatch):
     hooks(monkeypatch, trampolines=True, kprobes=True)
     usual = plan(SETTINGS)
-    asked = plan({**SETTINGS, "PROPAGATE": 1})
+    asked = plan({**SETTINGS, "PROPAGATE": 1, "PROPAGATE_TCP_OPTION": 1})
     assert not helpers(usual.text) & WRITING_HELPERS
     assert helpers(asked.text) & WRITING_HELPERS == {"bpf_reserve_hdr_opt", "bpf_store_hdr_opt"}
     added = {p.function for p in asked.programs} - {p.function for p in usual.programs}
@@ -72,7 +72,7 @@ def test_what_writes_is_loaded_only_where_it_is_asked_for(monkeypatch):
         "propagate_sends",
         "propagate_received",
         "propagate_closes",
-        "propagate_options",
+        "tcp_option_callbacks",
     }
 
 

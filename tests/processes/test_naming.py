@@ -35,6 +35,7 @@ RUBY = "/usr/bin/ruby3.1"
         (PYTHON, "python3 /venv/bin/streamlit run ui.py", "ui"),
         (PYTHON, "python3 -c pass", "python3.11"),
         (PYTHON, "python3", "python3.11"),
+        (PYTHON, "python3 -- -", "python3.11"),
         (NODE, "node server.js", "server"),
         (NODE, "node --require ./tracing.js --inspect /srv/api.mjs", "api"),
         (NODE, "node /srv/shop/dist/index.js", "shop"),

@@ -53,7 +53,7 @@ WRITING_HELPERS: Final = frozenset(
 """Helpers with which a program could change what a traced program does, reads or sends."""
 
 CONTEXT_BYTES: Final = 800
-"""Of the maps of probes/propagate.c, for each entry: keys and values are 16 to 72 bytes, and the kernel adds 64."""
+"""Of the maps of probes/include/flow.h and probes/tcp_option.c, for each entry: keys and values are 16 to 72 bytes, and the kernel adds 64."""
 
 _HELPER: Final = re.compile(r"\bbpf_[a-z_0-9]+(?=\()|BPF_FUNC_([a-z_0-9]+)")
 _NOT_HELPERS: Final = frozenset(("bpf_ringbuf_output",))
@@ -230,10 +230,18 @@ def _programs(planned: Plan) -> Iterator[Finding]:
                 exists = name in symbols
             yield Finding(
                 f"  {program.function}",
-                hook if exists else f"{hook}: there is no such thing here",
+                hook if exists else f"{hook}: {_missing(kind)}",
                 is_fine=exists or not program.is_required,
                 advice="this kernel lacks what zerospan hooks; please report it with the kernel's version",
             )
+
+
+def _missing(kind: str) -> str:
+    return (
+        "there is no such control group"
+        if kind == "sock_ops"
+        else "this kernel has no such function"
+    )
 
 
 def _symbols(names: set[str]) -> set[str]:

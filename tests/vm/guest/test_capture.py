@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections import Counter
 
 import pytest
 
+from agent.check import WRITING_HELPERS
 from tests.vm.harness_guest import SERVERS, Server, Servers, curl, loaded, python, wait_until
 from tests.vm.harness_guest import free_port as any_port
 from tests.vm.harness_spans import ExportedSpan
@@ -292,3 +294,17 @@ def test_end_in_the_middle_of_load(servers: Servers, tracing: Tracing) -> None:
     assert "Traceback" not in finished.stderr
     assert finished.stop_s < 20
     assert loaded() == tracing.before
+
+
+def test_no_loaded_program_calls_a_helper_that_writes(tracing: Tracing) -> None:
+    called: set[str] = set()
+    for number in loaded().programs - tracing.before.programs:
+        dump = subprocess.run(
+            ["bpftool", "prog", "dump", "xlated", "id", str(number)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        called |= set(re.findall(r"\bcall (bpf_\w+)", dump))
+    assert not called & WRITING_HELPERS
+    assert {"bpf_ktime_get_ns", "bpf_ringbuf_reserve"} <= called, "helpers have other names here"

@@ -71,6 +71,8 @@ class Config:
     """MiB that the store may have."""
     store_hours: float = 24.0
     """How long the store keeps a trace."""
+    database_servers: bool = True
+    """Report what database and cache servers on this host did, as SERVER spans, beside the calls of their clients."""
     trace_instrumented: bool = False
     """Trace processes that export OpenTelemetry themselves, too."""
     sampler: str = "parentbased_always_on"

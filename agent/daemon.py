@@ -105,6 +105,7 @@ class Daemon:
             ids=Ids(random.SystemRandom().randbytes),
             contexts=propagators(config.propagators),
             unix_offset_ns=offset,
+            reports_database_servers=config.database_servers,
         )
         self._known: dict[int, Resource] = {}
         """Processes that the recording has been told of."""

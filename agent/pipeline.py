@@ -116,6 +116,7 @@ class Pipeline:
         ids: Ids,
         contexts: Propagators,
         unix_offset_ns: int,
+        reports_database_servers: bool = True,
     ) -> None:
         self.ledger = ledger
         self.now_ns = 0
@@ -136,6 +137,7 @@ class Pipeline:
             kernel=kernel,
             ledger=ledger,
             identify=self.party,
+            reports_database_servers=reports_database_servers,
         )
         self.connections.on_bug = self._report_bug
         self.datagrams = Datagrams(

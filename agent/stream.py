@@ -225,12 +225,14 @@ class Stream:
                 return
             yield None
 
-    def skip_turn(self, ending: bytes) -> Read[None]:
+    def skip_turn(self, *endings: bytes) -> Read[None]:
         """Walk to the end of a message whose size cannot be known: bytes that would tell it were not captured.
 
-        It ends with the turn that it is part of, or where what passed so far ends with `ending` (if that is not
-        empty), or with the stream.
+        It ends with the turn that it is part of, or where what passed so far ends with one of `endings`, or with
+        the stream.
         """
+        known = tuple(ending for ending in endings if ending)
+        longest = max(map(len, known), default=0)
         begun = self.position
         tail = b""
         while True:
@@ -239,9 +241,9 @@ class Stream:
                 self._consume(turn_end)
                 return
             if self.position < self.end:
-                tail = self._tail(tail, len(ending))
+                tail = self._tail(tail, longest)
                 self._consume(self.end)
-            if self.is_closed or (ending and tail == ending):
+            if self.is_closed or tail.endswith(known):
                 return
             yield None
 

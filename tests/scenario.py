@@ -340,7 +340,9 @@ class Outside(RecordedProcesses):
 class Run:
     """The pipeline, fed with records."""
 
-    def __init__(self, decide: Sampler | None = None) -> None:
+    def __init__(
+        self, decide: Sampler | None = None, *, reports_database_servers: bool = True
+    ) -> None:
         self.outside = Outside()
         self.ledger = Ledger()
         self.spans: list[Span] = []
@@ -353,6 +355,7 @@ class Run:
             ids=Ids(random.Random(0).randbytes),
             contexts=propagators(DEFAULT_PROPAGATORS),
             unix_offset_ns=0,
+            reports_database_servers=reports_database_servers,
         )
 
     def take(self, records: Iterable[bytes]) -> Run:

@@ -154,6 +154,9 @@ class Reading:
         return True
 
     def _end(self, message: object) -> None:
+        if message is None:
+            self._reader = None  # part of no exchange
+            return
         assert message is self.open, "a reader must tell of the message that it returns"
         self.messages.append(message)
         self.ends.append(self.stream.position)

@@ -67,6 +67,8 @@ class Connection:
     """Client: the work for which it was opened, until its first request is out."""
     protocol: Protocol | None = None
     """Its parser, once one is needed."""
+    shortcut: Any = None
+    """Its protocol's hot path, once it has one."""
     endpoint: Any = None
     """What is known of its protocol; before `speaks` is set, of what the last connection of its kind spoke."""
     heads: list[bytes] | None = None
@@ -147,7 +149,7 @@ def classify(
     is_open = False
     for protocol in protocols:
         verdict = protocol.classify(head)
-        if verdict in (Verdict.REQUEST, Verdict.RESPONSE):
+        if verdict is not Verdict.MORE and verdict is not Verdict.NO:
             return protocol, verdict
         is_open = is_open or verdict is Verdict.MORE
     if is_open and len(head) < MAX_CLASSIFY:

@@ -59,6 +59,8 @@ class Endpoint:
 
     def remember(self, known: Known | None, data: bytes, request: Any) -> Known | None:
         """`request` was read from `data`, and `known` is another one of its size. Gives where its answer goes."""
+        if self.protocol.is_stateful:
+            return None
         if known is None:
             if len(data) <= MAX_KEPT and len(self.known) < MAX_KNOWN:
                 self.known[len(data)] = Known()

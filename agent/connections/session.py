@@ -197,7 +197,8 @@ class Session:
                 message = next(reader)
             except StopIteration as stop:
                 self._readers[direction] = None
-                ended(stop.value)
+                if stop.value is not None:
+                    ended(stop.value)
             except EndOfStream:
                 self._readers[direction] = None
                 return

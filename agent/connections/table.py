@@ -29,6 +29,7 @@ from agent.protocols.pairing import Exchange, Failure
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.connections.endpoint import Endpoint
     from agent.counters import Ledger
 
 MAX_CONNECTIONS: Final = 65536
@@ -94,8 +95,10 @@ class Connections:
         kernel: Kernel,
         ledger: Ledger,
         identify: Callable[[int], Any],
+        reports_database_servers: bool = True,
     ) -> None:
         """`identify` gives the process of a tgid, None if it is not to be traced."""
+        self._reports_database_servers = reports_database_servers
         self._protocols = protocols
         self._follower = follower
         self._kernel = kernel
@@ -200,7 +203,7 @@ class Connections:
             if known is not None and payload == known.data:
                 request = known.request
             else:
-                request = endpoint.shortcut.request(payload)
+                request = connection.shortcut.request(payload)
                 if request is None:
                     return False
                 known = endpoint.remember(known, payload, request)
@@ -223,7 +226,7 @@ class Connections:
             if known is not None and payload == known.answer and size == known.answer_size:
                 response = known.response
             else:
-                response = connection.endpoint.shortcut.response(payload, size, exchange.request)
+                response = connection.shortcut.response(payload, size, exchange.request)
                 if response is None:
                     return False
                 if known is not None:
@@ -395,6 +398,8 @@ class Connections:
             head = connection.heads[direction] = head + payload[:MAX_CLASSIFY]
         connection.kept.append((fields, payload))
         protocol, verdict = classify(self._protocols, head)
+        if verdict is Verdict.GREETING and (turn != 1 or connection.kept[0][0][7]):
+            protocol = None  # not the first word
         if (
             verdict is Verdict.MORE
             and captured == size
@@ -420,6 +425,7 @@ class Connections:
     ) -> None:
         """A connection is of a protocol, as a message in `turn` shows: read what was kept of that turn."""
         is_request = verdict is Verdict.REQUEST
+        is_greeting = verdict is Verdict.GREETING
         requests = direction if is_request else 1 - direction
         role = _SERVER if requests == INGRESS else _CLIENT
         is_new = connection.role is not Role.UNKNOWN
@@ -427,10 +433,13 @@ class Connections:
             self._mute(connection, "wrong_direction")
             return
         _settle_role(connection, role, requests)
+        if role is _SERVER and protocol.is_database and not self._reports_database_servers:
+            self._mute(connection, "not_reported")
+            return
         connection.request_parity = (turn + (not is_request)) & 1
-        connection.speaks = protocol
         endpoints = connection.process.endpoints
-        connection.endpoint = endpoints.learn(role, connection.server_port, protocol)
+        endpoint = endpoints.learn(role, connection.server_port, protocol)
+        _speak(connection, endpoint)
         kept = [event for event in connection.kept if event[0][13] == turn]
         connection.kept, connection.heads = (), None
         first = kept[0][0]
@@ -438,7 +447,9 @@ class Connections:
         connection.skip_turn = 0
         missed = _count_requests(connection, 1, turn)
         unasked = 0
-        if not is_request:
+        if is_greeting:
+            pass  # nothing was missed, and what follows is read from its first byte
+        elif not is_request:
             unasked = int(turn == 1)
             self._skip(connection, turn)
         elif connection.is_doubtful and (is_new or turn > 1):
@@ -526,7 +537,7 @@ class Connections:
             for direction in (0, 1):
                 self._kernel.set_budget(connection.socket, direction, connection.budget)
         if protocol.is_opaque and not protocol.pairing.pending:
-            self._mute(connection, "upgraded")
+            self._mute(connection, protocol.opaque_cause)
         elif connection.trouble >= MAX_TROUBLE or len(protocol.pairing.pending) > MAX_PENDING:
             for exchange in connection.pending():
                 self._abandon(exchange, self._ledger.unparsed, Trouble.GARBAGE.value)
@@ -746,8 +757,18 @@ def _is_expected(connection: Connection, fields: tuple[Any, ...], payload: bytes
     is_known = known is not None and known.data == payload
     if not is_known and endpoint.protocol.classify(payload[:MAX_CLASSIFY]) is not Verdict.REQUEST:
         return False
-    connection.speaks = endpoint.protocol
+    _speak(connection, endpoint)
     return True
+
+
+def _speak(connection: Connection, endpoint: Endpoint) -> None:
+    """Its protocol is known."""
+    connection.endpoint = endpoint
+    protocol = connection.speaks = endpoint.protocol
+    connection.shortcut = endpoint.shortcut
+    if protocol.is_stateful:
+        connection.protocol = protocol()
+        connection.shortcut = connection.protocol.quick or endpoint.shortcut
 
 
 def _nobody(protocol: str, error: Exception) -> None:

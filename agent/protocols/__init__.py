@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Wire = Generator[T | None, None, T]
+Wire = Generator[T | None, None, T | None]
 """A reader. `yield None` means "more bytes, please". `yield message` says that the message's head is known, so that
-work done for it can be attributed while its body still passes; the same object is returned at its end."""
+work done for it can be attributed while its body still passes; the same object is returned at its end. A reader that
+returns None has read something that is part of no exchange: a greeting, a notice, a step of an authentication."""
 
 
 class Verdict(enum.Enum):
@@ -36,6 +37,8 @@ class Verdict(enum.Enum):
 
     REQUEST = enum.auto()
     RESPONSE = enum.auto()
+    GREETING = enum.auto()
+    """What the server says first on a new connection."""
     NO = enum.auto()
     MORE = enum.auto()
     """It may be this protocol: too few bytes to tell."""
@@ -113,12 +116,21 @@ class Protocol(ABC):
     shortcut: ClassVar[type[Shortcut]] = Shortcut
     reads_datagrams: ClassVar[bool] = False
     """`datagram` may answer."""
+    is_stateful: ClassVar[bool] = False
+    """What a message means depends on those before it on its connection. Then there is an instance for every connection,
+    whose `quick` is its hot path, and no message is kept for other connections."""
+    is_database: ClassVar[bool] = False
+    """A database's or cache's: the setting `database_servers` says whether their own side is reported."""
 
     def __init__(self) -> None:
         self.pairing = InOrder()
         """The exchanges under way: whoever drives the readers begins and ends them here."""
         self.is_opaque = False
         """The connection speaks another protocol from here on."""
+        self.opaque_cause = "upgraded"
+        """Why: for the ledger."""
+        self.quick: Shortcut | None = None
+        """The hot path, where it needs to know what was said before."""
         self.wants_capture = 0
         """Captured bytes per turn with which the longest head so far would have been whole; 0 if all were."""
 

@@ -120,15 +120,21 @@ def describe(  # noqa: PLR0913  (what may be known of an outcome, by name)
     rows: int | None = None,
     status_code: str = "",
     is_error: bool = False,
+    error_type: str | None = None,
     message: str = "",
     extra: tuple[Attributes, ...] = (),
 ) -> Description:
-    """An exchange that asked for `asked`. `status_code` is the server's own, and an error where `is_error` says so."""
+    """An exchange that asked for `asked`. `status_code` is the server's own, and an error where `is_error` says so.
+
+    `error_type` rules over it, and over why the exchange failed.
+    """
     server = _server(exchange)
     blocks = (asked.attributes, *server.attributes, *extra)
     if rows is not None or status_code:
         blocks += (_outcome(rows, status_code),)
     name = asked.name or server.name or str(asked.attributes.items[0][1])
+    if error_type is not None:
+        return Description(name, blocks, error_type, message)
     failure = exchange.failure
     if failure is not None and failure is not _AGENT_EXIT:
         return Description(name, blocks, failure.value, message)

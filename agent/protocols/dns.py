@@ -36,6 +36,8 @@ from agent.spans import semconv
 from agent.spans.span import Attributes, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from agent.protocols.pairing import Exchange
     from agent.stream import Read, Stream
 
@@ -246,7 +248,7 @@ class Dns(Protocol):
             raise ProtocolError("an answer to another query: they are pipelined")
         return message
 
-    def _read(self, stream: Stream, *, is_answer: bool) -> Wire[Message]:
+    def _read(self, stream: Stream, *, is_answer: bool) -> Generator[Message | None, None, Message]:
         yield from stream.wait()
         stream.begin()
         size = int.from_bytes((yield from stream.read(2)), "big")

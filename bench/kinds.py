@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bench.statements import as_text, statements, with_parameters
 from bench.throughput import Row
 from bench.traffic import records, short_connections
 
@@ -15,6 +16,9 @@ REPEATED: Final = "repeated heads"
 SMALL: Final = "small heads, every one different"
 BIG: Final = "big heads, every one different"
 SHORT: Final = "a connection for each exchange"
+PARAMETERS: Final = "PostgreSQL, statements with parameters"
+TEXT: Final = "PostgreSQL, values in the text, every one different"
+STATEMENT_CONNECTIONS: Final = 64
 OPEN: Final = (10, 1_000, 10_000)
 
 
@@ -28,6 +32,14 @@ def kinds(exchanges: int) -> list[Row]:
         Row(SMALL, small, unmeasured=CONNECTIONS),
         Row(BIG, big, unmeasured=CONNECTIONS),
         Row(SHORT, short_connections(exchanges), per_exchange=7),
+        *(
+            Row(
+                name,
+                statements(exchanges, send, connections=STATEMENT_CONNECTIONS),
+                unmeasured=STATEMENT_CONNECTIONS,
+            )
+            for name, send in ((PARAMETERS, with_parameters), (TEXT, as_text))
+        ),
     ]
 
 

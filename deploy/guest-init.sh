@@ -17,7 +17,7 @@ ulimit -n 65536
 mkdir /run/host
 if mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose host /run/host; then
 	for directory in /usr/bin /usr/sbin /usr/lib/python3* /usr/lib/*-linux-gnu /usr/lib/llvm-* "$PWD" \
-		/usr/lib/{jvm,ruby,php,apache2} /usr/share/rubygems-integration; do
+		/usr/lib/{jvm,ruby,php,apache2,postgresql,mysql} /usr/share/{postgresql,mysql} /usr/share/rubygems-integration; do
 		[ -d "$directory" ] || continue
 		mount --bind "/run/host$directory" "$directory"
 	done

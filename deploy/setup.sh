@@ -28,6 +28,7 @@ if [ "$purpose" != run ]; then
 fi
 if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-server redis-tools vagrant)
+	packages+=(postgresql-15 mariadb-server mariadb-client)
 	kernels+=(6.12)
 	extras='.[dev]'
 fi
@@ -80,7 +81,8 @@ install_packages() {
 	forbid_services
 	apt install -y --no-install-recommends "${missing[@]}"
 	[ -d /run/systemd/system ] || return 0
-	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server php8.2-fpm:php8.2-fpm; do
+	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server php8.2-fpm:php8.2-fpm \
+		postgresql-15:postgresql mariadb-server:mariadb; do
 		if [[ " ${missing[*]} " == *" ${service%%:*} "* ]]; then
 			systemctl disable --quiet "${service##*:}"
 		fi

@@ -63,7 +63,7 @@ MAX_STATEMENTS: Final = 1024
 """Prepared statements of a connection whose text is kept; drivers keep 100 to 256 by themselves."""
 MAX_PORTALS: Final = 256
 MAX_CAPTURE: Final = 16 * 1024
-"""Captured bytes of a turn that are asked for where a batch was cut."""
+"""Captured bytes of a turn that are asked for where a batch was cut: as many as a record can hold."""
 MAX_NAME: Final = 64
 """Of a database or user: NAMEDATALEN."""
 MAX_TEXT: Final = MAX_STATEMENT + 4096
@@ -334,7 +334,7 @@ class Postgresql(Protocol):
             yield from stream.wait()
             if stream.is_at_gap:
                 message.is_truncated = True
-                self._want(stream)
+                self.wants_capture = MAX_CAPTURE
                 yield from stream.skip_turn(SYNC)
             elif stream.peek(1) in (b"S", b"H"):
                 message.has_sync = stream.peek(1) == b"S"
@@ -361,18 +361,13 @@ class Postgresql(Protocol):
             message = Statement(Kind.EXECUTE, parsed[0], self.session, carrier)
         else:
             raise Gap("what follows was not captured")
-        self._want(stream)
+        self.wants_capture = MAX_CAPTURE
         message.is_truncated = True
         message.strays, self.strays = self.strays, 0
         yield message
         yield from stream.skip_turn(SYNC)
         message.size = stream.position - begun
         return message
-
-    def _want(self, stream: Stream) -> None:
-        """Ask for longer captures where a batch was cut."""
-        passed = stream.end - stream.turn_end
-        self.wants_capture = max(self.wants_capture, min(MAX_CAPTURE, 1 << passed.bit_length()))
 
     def _read_parse(self, stream: Stream, size: int) -> Read[tuple[bytes, bytes, bool]]:
         body = yield from read_head(stream, size, MAX_TEXT)
@@ -452,7 +447,7 @@ class Postgresql(Protocol):
     def _give_up(self, stream: Stream, reply: Reply, begun: int) -> Wire[Reply]:
         """The rest lies in a hole."""
         if len(self.pairing.pending) > 1:
-            self._want(stream)
+            self.wants_capture = MAX_CAPTURE
         reply.is_truncated = reply.is_end_guessed = True
         reply.rows, self._has_rows = None, False
         yield from stream.skip_turn(*READY)

@@ -48,7 +48,7 @@ def test_open_connections_have_had_an_exchange(opens: int) -> None:
 
 
 def test_repeated_heads_repeat_and_the_others_do_not() -> None:
-    repeated, small, big, _ = kinds(600)
+    repeated, small, big, *_ = kinds(600)
     asked = [
         [record[HEADER.size :] for record in row.records[row.unmeasured :: 2]]
         for row in (repeated, small, big)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.vm.servers.databases import build_databases
+
 SOURCES: Final = Path(__file__).resolve().parent
 BUILT: Final = SOURCES.parents[2] / ".cache" / "servers"
 """Seen by the guest at the same path."""
@@ -42,6 +44,7 @@ def run(command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
 def build() -> None:
     """Compile what is older than its source."""
     BUILT.mkdir(parents=True, exist_ok=True)
+    build_databases(BUILT)
     ways, go_server = BUILT / "ways", BUILT / "goserver"
     if is_older(ways, [SOURCES / "ways.c"]):
         compiler = ["cc", "-O2", "-Wall", "-Werror", "-o", str(ways), "ways.c", "-luring"]

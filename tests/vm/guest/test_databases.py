@@ -1,0 +1,187 @@
+"""Real database servers and clients: as many statements as the server counted, and no secret in what is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.vm.harness_agent import Agents
+from tests.vm.harness_guest import SERVERS, Servers, free_port, wait_until
+from tests.vm.harness_spans import ExportedSpan
+from tests.vm.harness_tracing import CLIENT, SERVER
+from tests.vm.servers.build import BUILT
+from tests.vm.servers.databases import PASSWORD, POSTGRESQL, unpack, unprivileged
+
+CONNECTIONS: Final = 16
+LOAD_S: Final = os.environ.get("ZEROSPAN_DATABASE_LOAD_S", "")
+"""How long each load runs, for a measurement by hand; else a fixed number of statements."""
+ROUNDS: Final = ("-T", LOAD_S) if LOAD_S else ("-t", "12")
+SECRET: Final = "hunter2"
+
+
+class Postgresql:
+    """A server of PostgreSQL 15 with two tables and pg_stat_statements."""
+
+    def __init__(self, servers: Servers) -> None:
+        data = unpack(BUILT / "postgresql.tar")
+        self.port = free_port()
+        self.sockets = data.parent
+        self.sockets.chmod(0o777)
+        (data / "pg_hba.conf").write_text(
+            "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.sockets,
+            "fsync": "off",
+            "autovacuum": "off",
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+            "shared_preload_libraries": "pg_stat_statements",
+        }
+        words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        servers.start(*unprivileged(), POSTGRESQL / "postgres", "-D", data, *words, port=self.port)
+        wait_until(lambda: self._accepts(), deadline_s=120, what="PostgreSQL accepts connections")
+        self.admin("CREATE DATABASE bench", f"ALTER ROLE app PASSWORD '{PASSWORD}'")
+        self.admin(
+            "CREATE TABLE users (id serial PRIMARY KEY, name text)",
+            "INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 50) n",
+            "CREATE TABLE events (id serial, what text)",
+            database="bench",
+        )
+        self.admin("CREATE EXTENSION pg_stat_statements")
+
+    def _accepts(self) -> bool:
+        words = ("pg_isready", "-h", str(self.sockets), "-p", str(self.port))
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    def admin(self, *statements: str, database: str = "postgres") -> str:
+        """By the Unix socket."""
+        commands = [word for statement in statements for word in ("-c", statement)]
+        words = ("psql", "-XAtq", "-h", self.sockets, "-p", self.port, "-U", "app", "-d", database)
+        done = subprocess.run(
+            [*map(str, words), *commands], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def counted(self) -> int:
+        """Statements that ran to their end in the database of the test."""
+        return int(
+            self.admin(
+                "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s, pg_database d"
+                " WHERE d.oid = s.dbid AND datname = 'bench'"
+            )
+        )
+
+    def client(self, *words: str | Path | int, **more: str) -> str:
+        """A client that connects by TCP with a password, and is traced."""
+        env = {
+            **os.environ,
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "app",
+            "PGPASSWORD": PASSWORD,
+            "PGDATABASE": "bench",
+            "PGSSLMODE": "disable",
+            **more,
+        }
+        done = subprocess.run(
+            [str(word) for word in words],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    with Servers(tmp_path_factory.mktemp("postgresql")) as servers:
+        yield Postgresql(servers)
+
+
+def at(spans: list[ExportedSpan], kind: int, port: int) -> list[ExportedSpan]:
+    """Statements that ran to their end, of one side."""
+    return [
+        span
+        for span in spans
+        if span.kind == kind
+        and span.attributes.get("server.port") == port
+        and span.attributes.get("db.operation.name") != "PREPARE"
+        and "error.type" not in span.attributes
+    ]
+
+
+def losses(ledger: dict) -> dict[str, dict[str, int]]:
+    exchanges = ledger["exchanges"]
+    return {key: exchanges[key] for key in ("lost", "unparsed") if exchanges[key]}
+
+
+def test_as_many_statements_as_postgresql_counted(
+    postgresql: Postgresql, agents: Agents, tmp_path: Path
+) -> None:
+    agent = agents.run()
+    script = tmp_path / "load.sql"
+    script.write_text(
+        "\\set id random(1, 50)\n"
+        "SELECT name FROM users WHERE id = :id;\n"
+        "UPDATE users SET name = 'hunter2' WHERE id = :id;\n"
+    )
+    postgresql.admin("SELECT pg_stat_statements_reset()")
+    for mode in ("simple", "extended", "prepared"):
+        told = postgresql.client(
+            *("pgbench", "-n", "-M", mode, "-c", CONNECTIONS, "-j", 2, *ROUNDS, "-f", script)
+        )
+        print(mode, told)  # the figures of a measurement by hand
+    loaded = postgresql.counted()
+    postgresql.client("psql", "-Xc", "SELECT count(*) FROM users", "-c", "SELECT 1; SELECT 2")
+    told = json.loads(
+        postgresql.client(
+            sys.executable,
+            SERVERS / "postgresql_clients.py",
+            "--port",
+            postgresql.port,
+            "--password",
+            PASSWORD,
+        )
+    )
+    counted = postgresql.counted()
+    finished = agent.stop()
+    clients = at(finished.spans, CLIENT, postgresql.port)
+    servers = at(finished.spans, SERVER, postgresql.port)
+    names = Counter(span.name for span in clients)
+    # Of several statements in one query there is one span.
+    batches = sum(int(span.attributes.get("db.operation.batch.size", 1)) - 1 for span in clients)
+    seen = (len(clients) + batches, len(servers) + batches, losses(finished.ledger))
+    assert seen == (
+        counted,
+        counted,
+        {},
+    ), names
+    print(loaded, counted, told, names)
+    assert names["UPDATE users"] >= loaded // 2
+    # The server's side of each is the child of the client's.
+    ids = {span.span_id for span in clients}
+    assert {span.parent_span_id in ids for span in servers} == {True}
+    failed = [
+        span for span in finished.spans if span.kind == CLIENT and "error.type" in span.attributes
+    ]
+    assert Counter(span.attributes["error.type"] for span in failed) == {"42P01": 2, "42601": 1}
+    one = next(span for span in clients if span.name == "UPDATE users")
+    assert one.attributes["db.namespace"] == "bench"
+    assert one.attributes["db.system.name"] == "postgresql"
+    assert SECRET not in Path(agent.exported).read_text()
+    assert SECRET not in finished.stderr

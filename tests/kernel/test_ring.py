@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,8 +119,20 @@ def test_record_that_raises_is_not_read_again(ring):
     assert (ring.drain(), ring.taken) == (1, [b"two"])
 
 
-def test_wait_ends_with_the_time(ring):
-    ring.reader.wait(0)
+def test_a_wake_up_ends_a_wait_once():
+    """A counter stands for the ring's descriptor, which is as readable as the counter is: until somebody reads it."""
+    memory = MemoryRing()
+    counter = os.eventfd(0)
+    reader = Ring(memory.descriptor, memory.size, wake_descriptor=counter)
+    assert not reader.wait(0)
+    os.eventfd_write(counter, 1)
+    assert reader.wait(60)
+    assert not reader.wait(0), "what lies there is no reason to wake again"
+    os.eventfd_write(counter, 1)
+    assert reader.wait(60)
+    reader.close()
+    memory.close()
+    os.close(counter)
 
 
 @settings(max_examples=50, deadline=None, database=None)

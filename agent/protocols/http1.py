@@ -29,7 +29,6 @@ from agent.errors import Gap, ProtocolError
 from agent.protocols import (
     MAX_CLASSIFY,
     About,
-    Description,
     Protocol,
     Verdict,
     Wire,
@@ -145,10 +144,7 @@ class Http1(Protocol):
         response.size = stream.position - stream.begun_at
         return response
 
-    @staticmethod
-    def describe(exchange: Exchange) -> Description:
-        """As HTTP's versions have it in common."""
-        return describe(exchange)
+    describe = staticmethod(describe)
 
     @staticmethod
     def is_end_sure(response: Response) -> bool:

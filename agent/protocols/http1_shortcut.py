@@ -6,6 +6,7 @@ what the readers would (tests/protocols/test_http1_shortcut.py). A private sibli
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 from agent.protocols import Shortcut
@@ -31,10 +32,32 @@ _BODILESS = frozenset((204, 304))
 _UNUSUAL = frozenset(("HEAD", "CONNECT"))
 """Methods that decide over the end of their response."""
 
-_FOLDS = frozenset(b" \t")
-_REQUEST_FIRST = frozenset(b"HhUuTtCcBbXx \t")
-"""How lines begin that need a look: those of the fields that are wanted, and folded ones."""
-_RESPONSE_FIRST = frozenset(b"TtCc \t")
+_NOTHING, _HOST, _USER_AGENT, _CONTENT, _OTHER = range(5)
+
+
+def _cases(start: str) -> list[bytes]:
+    """Letters in every mixture of upper and lower case."""
+    return [
+        "".join(mixture).encode()
+        for mixture in itertools.product(*({letter, letter.upper()} for letter in start))
+    ]
+
+
+_STARTS: Final = {
+    **{start: _HOST for start in _cases("hos")},
+    **{start: _USER_AGENT for start in _cases("use")},
+    **{start: _CONTENT for start in _cases("con")},
+    **{start: _OTHER for name in CONTEXT_FIELDS for start in _cases((name + b":")[:3].decode())},
+    **{start: _OTHER for start in _cases("tra")},
+    # Of fields that are not wanted and that many requests have: they need no further look.
+    **dict.fromkeys((b"Acc", b"acc", b"Aut", b"aut", b"Coo", b"coo", b"X-R", b"x-r"), _NOTHING),
+}
+"""What a line of a request may be, by its first three bytes."""
+_FOLDS = frozenset((b" ", b"\t", b""))
+"""How a line begins that goes on with the one before; and the empty line, with which the head ended before."""
+_ODD_RESPONSE: Final = (b"\r\n ", b"\r\n\t", b"\r\ntransfer-encoding")
+"""In lower case: what makes a response's head unusual."""
+_LENGTH_FIELD: Final = b"\r\ncontent-length"
 
 
 class Http1Shortcut(Shortcut):
@@ -79,24 +102,25 @@ class Http1Shortcut(Shortcut):
             return None
         host = user_agent = length = None
         carrier: dict[str, str] | None = None
-        # One split and a look at each line's first byte: a search of the head for every name made it 3.4 µs, not 2.4.
+        # One split and a look at each line's beginning: a search of the head for every name made it 3.4 µs, not 2.4.
         fields = data[line_end + 1 : head_size - 4]
         for line in fields.split(b"\r\n") if fields else ():
-            if not line:
-                return None  # the head ended before
-            if line[0] not in _REQUEST_FIRST:
+            what = _STARTS.get(line[:3])
+            if not what:
+                if what is None and line[:1] in _FOLDS:
+                    return None
                 continue
             field, colon, value = line.partition(b":")
             field = field.lower()
             if not colon:
                 return None
-            if field == b"host":
+            if what == _HOST and field == b"host":
                 if host is None:
                     host = value.strip()
-            elif field == b"user-agent":
+            elif what == _USER_AGENT and field == b"user-agent":
                 if user_agent is None:
                     user_agent = value.strip()
-            elif field == b"content-length":
+            elif what == _CONTENT and field == b"content-length":
                 digits = value.strip()
                 if length is not None or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
                     return None
@@ -109,7 +133,7 @@ class Http1Shortcut(Shortcut):
                 if not value or key in carrier:
                     return None
                 carrier[key] = value.decode("latin-1")
-            elif field == b"transfer-encoding" or line[0] in _FOLDS or field != field.rstrip():
+            elif field == b"transfer-encoding" or field != field.rstrip():
                 return None
         whole = head_size + (length or 0)
         if whole != size:
@@ -162,22 +186,20 @@ class Http1Shortcut(Shortcut):
             if head_size != size:
                 return None
             return Response(status, "1.1", _NONE, None, None, head_size, 0, size)
-        length = -1
-        fields = data[line_end + 1 : head_size - 4]
-        for line in fields.split(b"\r\n") if fields else ():
-            if line[0] not in _RESPONSE_FIRST:
-                continue
-            field, _, value = line.partition(b":")
-            field = field.lower()
-            if field == b"content-length":
-                digits = value.strip()
-                if length >= 0 or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
-                    return None
-                length = int(digits)
-            elif field == b"transfer-encoding" or line[0] in _FOLDS or field != field.rstrip():
+        # A search for one name is quicker than a look at every line (0.8 and 1.5 µs); two would be slower.
+        head = data[line_end - 1 : head_size].lower()
+        at = head.find(_LENGTH_FIELD)
+        if at < 0 or head.find(_LENGTH_FIELD, at + 1) >= 0 or head[at + 16] != 58:
+            return None
+        for odd in _ODD_RESPONSE:
+            if odd in head:
                 return None
+        digits = head[at + 17 : head.find(b"\r\n", at + 17)].strip()
+        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
+            return None
+        length = int(digits)
         whole = head_size + length
-        if length < 0 or whole < size:
+        if whole < size:
             return None
         if head_size <= MAX_REPEATED:
             self._answer = data[:head_size]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # §3.2.2: version, 32 hex digits, 16, 2, all lowercase. Version ff is forbidden and ids of zeros are invalid; version 00
 # ends with its flags, a later one may go on after another dash (§3.2.4). The last group is the digit with SAMPLED in it.
 _TRACEPARENT: Final = re.compile(
-    r"(?:(00)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]"
-    r"(?:([13579bdf])|[02468ace])(?(1)|(?:-.*)?)"
+    r"(?:(00)|(?!00|ff)[0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"(?(1)|(?:-.*)?)"
 )
 # §3.3.1: up to 32 of key "=" value, some of them empty, between commas; `++` is possessive: nothing is tried twice.
 _KEY: Final = (
@@ -27,6 +27,7 @@ _KEY: Final = (
 _VALUE: Final = r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 _MEMBER: Final = rf"[ \t]*(?:{_KEY}={_VALUE})?[ \t]*"
 _TRACESTATE: Final = re.compile(rf"{_MEMBER}(?:,{_MEMBER}){{0,31}}")
+_ODD: Final = frozenset("13579bdf")
 _NO_SPAN: Final = bytes(8)
 MAX_TRACESTATE: Final = 512
 """§3.3.1.5: "Vendors SHOULD propagate at least 512 characters"; what is longer is left out whole."""
@@ -53,16 +54,16 @@ def extract(carrier: Mapping[str, str] | None) -> RemoteContext | None:
     """The W3C context in a request's headers (names in lower case); None without a valid one."""
     if not carrier:
         return None
-    found = _TRACEPARENT.fullmatch(carrier.get("traceparent", ""))
+    text = carrier.get("traceparent", "")
+    found = _TRACEPARENT.fullmatch(text)
     if found is None:
         return None
-    _, trace_id, span_id, sampled = found.groups()
     state = carrier.get("tracestate")
-    # Of 0.9 µs, int() and bytes.fromhex() took a third.
+    # By position, as all versions have it: found.groups() took a fifth of 0.9 µs.
     return RemoteContext(
-        unhexlify(trace_id),
-        unhexlify(span_id),
-        sampled is not None,
+        unhexlify(text[3:35]),
+        unhexlify(text[36:52]),
+        text[54] in _ODD,
         _trace_state(state[: MAX_TRACESTATE + 1]) if state else "",
     )
 

@@ -148,7 +148,16 @@ class Correlator:
         """Give an exchange its trace: that of its parent, or one of its own."""
         if self._waiting.get(exchange.join_key) is exchange:
             del self._waiting[exchange.join_key]
-        parent = exchange.parent
+        parent, remote = exchange.parent, exchange.remote
+        if parent is None and not self.stamps and not exchange.trace_id:
+            # Most of them: the same as below, without the calls.
+            if remote is not None:
+                exchange.trace_id, exchange.rule = remote.trace_id, remote.format
+            else:
+                exchange.trace_id = self._ids.trace_id()
+                if not exchange.rule:
+                    exchange.rule = RULE_NONE
+            return
         if parent is None or parent.trace_id:
             if not exchange.trace_id:
                 self._settle_one(exchange)
@@ -166,7 +175,7 @@ class Correlator:
 
     def _settle_one(self, exchange: Exchange) -> None:
         """Its parent, if any, has its trace. What it was sent with comes first and last."""
-        stamp = self.stamps.take(exchange) if self.stamps else None
+        stamp = self.stamps.of(exchange) if self.stamps else None
         if stamp is not None:
             stamp.name(exchange)
         self._place(exchange, stamp.trace_id if stamp is not None else b"")

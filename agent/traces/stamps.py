@@ -63,24 +63,18 @@ class Stamp:
         exchange.trace_id = self.trace_id
 
 
-class Stamps:
-    """Those whose exchange is not settled."""
-
-    def __init__(self) -> None:
-        self._stamps: OrderedDict[tuple[int, int], Stamp] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._stamps)
+class Stamps(OrderedDict[tuple[int, int], Stamp]):
+    """Those whose exchange is not settled, by socket and sequence number. A dict, since asking whether there are any must
+    cost nothing where contexts are not propagated.
+    """
 
     def add(self, key: tuple[int, int], stamp: Stamp) -> None:
         """`key`: socket and sequence number."""
-        if len(self._stamps) >= MAX_STAMPS:
-            self._stamps.popitem(last=False)
-        self._stamps[key] = stamp
+        if len(self) >= MAX_STAMPS:
+            self.popitem(last=False)
+        self[key] = stamp
 
-    def take(self, exchange: Exchange) -> Stamp | None:
-        """What the request of an exchange was sent or received with; None if nothing is known of that."""
+    def of(self, exchange: Exchange) -> Stamp | None:
+        """Take out what the request of an exchange was sent or received with; None if nothing is known of that."""
         join_key = exchange.join_key
-        return (
-            self._stamps.pop((exchange.connection.socket, join_key[1]), None) if join_key else None
-        )
+        return self.pop((exchange.connection.socket, join_key[1]), None) if join_key else None

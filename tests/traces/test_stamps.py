@@ -140,5 +140,5 @@ def test_the_oldest_stamp_goes_when_there_are_too_many() -> None:
     assert len(stamps) == MAX_STAMPS
     first, last = exchange(Role.CLIENT, 0), exchange(Role.CLIENT, MAX_STAMPS)
     first.join_key, last.join_key = (None, 0), (None, 0)
-    assert stamps.take(first) is None
-    assert stamps.take(last) is not None
+    assert stamps.of(first) is None
+    assert stamps.of(last) is not None

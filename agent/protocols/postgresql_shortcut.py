@@ -124,7 +124,7 @@ class PostgresqlShortcut(Shortcut):
             if kind == _ROW:
                 has_rows = True
             elif kind == _COMPLETE:
-                if length > 64:
+                if length > 64 or error:
                     return None
                 found = returned(data[body:at], has_rows=has_rows)
                 has_rows = False

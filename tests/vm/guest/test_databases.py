@@ -107,6 +107,73 @@ class Postgresql:
         return done.stdout
 
 
+class Mariadb:
+    """A server of MariaDB with two tables."""
+
+    def __init__(self, servers: Servers) -> None:
+        data = unpack(BUILT / "mariadb.tar")
+        self.port = free_port()
+        data.parent.chmod(0o777)
+        self.socket = data.parent / "socket"
+        settings = {
+            "datadir": data,
+            "port": self.port,
+            "bind-address": "127.0.0.1",
+            "socket": self.socket,
+            "pid-file": data.parent / "pid",
+            "innodb-buffer-pool-size": "32M",
+            "innodb-flush-log-at-trx-commit": 0,
+            "local-infile": 1,
+            "skip-name-resolve": 1,
+        }
+        words = [f"--{key}={value}" for key, value in settings.items()]
+        servers.start(*unprivileged(), "mariadbd", "--no-defaults", *words, port=self.port)
+        self.admin(
+            "CREATE DATABASE bench",
+            f"CREATE USER app@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+            "GRANT ALL ON *.* TO app@'127.0.0.1'",
+            "CREATE TABLE bench.users (id int auto_increment PRIMARY KEY, name text)",
+            "INSERT INTO bench.users (name) SELECT concat('user ', seq) FROM seq_1_to_50",
+            "CREATE TABLE bench.events (id int auto_increment PRIMARY KEY, what text)",
+        )
+
+    def admin(self, *statements: str) -> str:
+        """By the Unix socket."""
+        words = ("mariadb", "--no-defaults", "-uroot", "-S", self.socket, "-NB", "-e")
+        done = subprocess.run(
+            [*map(str, words), "; ".join(statements)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def counted(self) -> Counter[str]:
+        """How often each kind of statement was run, as the server counts them; its own question is not among them."""
+        lines = (line.split() for line in self.admin("SHOW GLOBAL STATUS LIKE 'Com%'").splitlines())
+        found = {words[0].removeprefix("Com_"): words[-1] for words in lines}
+        # The select of an execution is counted as such, too.
+        others = ("admin_commands", "show_status", "stmt_execute", "stmt_close")
+        return Counter(
+            {key: int(n) for key, n in found.items() if n.isdigit() and key not in others}
+        )
+
+    def client(self, program: str, *words: str) -> str:
+        """A client of MariaDB's own, by TCP with a password."""
+        account = ("-h127.0.0.1", f"-P{self.port}", "-uapp", f"-p{PASSWORD}", "--skip-ssl")
+        done = subprocess.run(
+            [program, "--no-defaults", *account, *words],
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
     with Servers(tmp_path_factory.mktemp("postgresql")) as servers:
@@ -183,5 +250,62 @@ def test_as_many_statements_as_postgresql_counted(
     one = next(span for span in clients if span.name == "UPDATE users")
     assert one.attributes["db.namespace"] == "bench"
     assert one.attributes["db.system.name"] == "postgresql"
+    assert SECRET not in Path(agent.exported).read_text()
+    assert SECRET not in finished.stderr
+
+
+def test_as_many_statements_as_mariadb_counted(
+    servers: Servers, agents: Agents, tmp_path: Path
+) -> None:
+    mariadb = Mariadb(servers)
+    agent = agents.run()
+    before = mariadb.counted()
+    table = tmp_path / "table"
+    table.write_text("".join(f"hunter2-copied {n} {'x' * 90}\n" for n in range(400)))
+    load = "SELECT name FROM users WHERE id = 7; UPDATE users SET name = 'hunter2' WHERE id = 7"
+    count = 1000 * int(LOAD_S) if LOAD_S else 400
+    mariadb.client(
+        *("mysqlslap", "--create-schema=bench", "--delimiter=;", f"--query={load}"),
+        *(f"--concurrency={CONNECTIONS}", f"--number-of-queries={count}"),
+    )
+    mariadb.client("mariadb", "bench", "-e", "SELECT count(*) FROM users")
+    script = SERVERS / "mysql_clients.py"
+    done = subprocess.run(
+        [
+            sys.executable,
+            script,
+            "--port",
+            str(mariadb.port),
+            "--password",
+            PASSWORD,
+            "--table",
+            table,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counted = mariadb.counted()
+    counted.subtract(before)
+    finished = agent.stop()
+    seen = {}
+    for kind in (CLIENT, SERVER):
+        spans = [
+            span
+            for span in finished.spans
+            if span.kind == kind
+            and span.attributes.get("server.port") == mariadb.port
+            and span.attributes.get("db.operation.name") != "PING"
+            # What the server could not parse, it does not count.
+            and span.attributes.get("error.type") != "1064"
+        ]
+        names = Counter(span.name for span in spans)
+        seen[kind] = sum(int(span.attributes.get("db.operation.batch.size", 1)) for span in spans)
+    assert seen == dict.fromkeys((CLIENT, SERVER), counted.total()), (names, counted)
+    assert losses(finished.ledger) == {}
+    assert names["UPDATE users"] >= count // 2
+    print(names, counted)
     assert SECRET not in Path(agent.exported).read_text()
     assert SECRET not in finished.stderr

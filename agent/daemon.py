@@ -6,6 +6,8 @@
 
 The ring is drained on a timer: twenty times a second while there is traffic, ten times while there is none; the kernel
 side wakes the loop before the buffer is full and for decisions that cannot wait.
+
+It is over 400 lines and one thing: the run, and what the stages ask of it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from agent.processes.proc import Proc
 from agent.processes.process import Inspector
 from agent.processes.resource import Identity, agent_attributes
 from agent.processes.selection import Selection, Selectors, Verdict
+from agent.processes.tasks import layout_of
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config, Select
     from agent.kernel.recording import Recorder
+    from agent.processes.process import Process
     from agent.spans.span import Resource
 
 logger = logging.getLogger(__name__)
@@ -65,7 +69,10 @@ GC_THRESHOLDS: Final = (50_000, 20, 20)
 finds none, and takes 4 to 8 % of the time."""
 WATCHES_PER_SLOT: Final = 64
 WATCH_PROXY: Final = 4
-"""WATCH_PROXY in probes/include/maps.h."""
+WATCH_RUNTIME: Final = 8
+"""As in probes/include/maps.h."""
+MAX_DESCRIBED: Final = 4096
+"""Processes of whose runtime the kernel side was told; beyond, they are told of again."""
 MAX_FLOWS: Final = 16384
 """Connections whose trace contexts are kept at once, where contexts are propagated: 5 maps of 100 bytes each."""
 
@@ -94,6 +101,7 @@ class Daemon:
         self._watches: Watches | None = None
         self._early: dict[int, Verdict] = {}
         """Decisions made before there was a kernel side to tell."""
+        self._proc = Proc()
         self.discovery = discovery_of(config, export, self._decide, counts=self.ledger.limits)
         self._side: KernelSide | None = None
         self._pipeline = Pipeline(
@@ -109,6 +117,8 @@ class Daemon:
         )
         self._known: dict[int, Resource] = {}
         """Processes that the recording has been told of."""
+        self._described: dict[int, Process] = {}
+        """Processes of whose runtime the kernel side has been told, or of which there is nothing to tell."""
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises a KernelError if this machine cannot do it."""
@@ -213,7 +223,22 @@ class Daemon:
     def identify(self, tgid: int) -> tuple[Resource, Any] | None:
         """Who that is; None if it is not traced."""
         process = self.discovery.process(tgid)
-        return (process.resource, process.runtime) if process.is_traced else None
+        if not process.is_traced:
+            return None
+        if self._described.get(tgid) is not process:
+            self._describe(process)
+        return (process.resource, process.runtime)
+
+    def _describe(self, process: Process) -> None:
+        """Tell the kernel side how to read a process's runtime, where it can."""
+        if self._side is None or self._watches is None or not process.is_complete:
+            return
+        if len(self._described) >= MAX_DESCRIBED:
+            self._described.clear()
+        self._described[process.pid] = process
+        layout = layout_of(process, self._proc)
+        if layout is not None and self._side.set_runtime(process.pid, layout.kind, layout.fields()):
+            self._watches.add(process.pid, WATCH_RUNTIME)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:
         """A process was made."""
@@ -225,11 +250,13 @@ class Daemon:
 
     def exited(self, pid: int) -> None:
         """A process ended."""
+        self._described.pop(pid, None)
         self.discovery.exited(pid)
 
     def listening(self, pid: int, port: int) -> None:
         """A process began to listen."""
         self.discovery.listening(pid, port)
+        self.identify(pid)
 
     def exports_itself(self, pid: int) -> None:
         """A process was seen to send spans of its own."""
@@ -243,6 +270,7 @@ class Daemon:
             self._early[pid] = verdict
             return
         self._watches.set(pid, self._watch(pid, verdict))
+        self._described.pop(pid, None)
         if verdict is Verdict.EXCLUDE:
             self._pipeline.exclude(pid)
 

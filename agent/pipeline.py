@@ -176,7 +176,7 @@ class Pipeline:
     # Records.
 
     def take(self, data: memoryview, at: int, end: int) -> None:
-        """One record: data[at:end]. At least 88 bytes behind `at` may be looked at, whatever the record's length."""
+        """One record: data[at:end]. At least 120 bytes behind `at` may be looked at, whatever the record's length."""
         self.ledger.records_read += 1
         # The lowest byte of the kind tells enough for the first step; all of it is compared below.
         known = self._take_socket.get(data[at + _KIND_AT])

@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "task.h"
 #include "submit.h"
+#include "work.h"
 #include "socket.h"
 #include "hooks.h"
 

@@ -16,6 +16,17 @@ struct exec_record {
 	u8 arguments[MAX_ARGUMENT_BYTES];
 };
 
+/* Another program follows, or none. */
+static __always_inline void forget_runtime(u8 *watch)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (!watch || !(*watch & WATCH_RUNTIME))
+		return;
+	*watch &= ~WATCH_RUNTIME;
+	runtimes.delete(&tgid);
+}
+
 RAW_TRACEPOINT_PROBE(sched_process_fork)
 {
 	void *child = (void *)ctx->args[1];
@@ -30,6 +41,13 @@ RAW_TRACEPOINT_PROBE(sched_process_fork)
 	if (!parents || !childs)
 		return 0;
 	*childs = *parents;
+	if (*parents & WATCH_RUNTIME) {
+		u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
+		struct runtime *runtime = runtimes.lookup(&parent_tgid);
+
+		if (runtime)
+			runtimes.update(&child_tgid, runtime);
+	}
 	if (!is_watched())
 		return 0;
 	event = records.ringbuf_reserve(sizeof(struct fork_event));
@@ -53,6 +71,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 	u8 *watch = watch_of(bpf_get_current_pid_tgid() >> 32);
 	struct exec_record *record;
 
+	forget_runtime(watch);
 	if (watch && (WATCH_BY_DEFAULT || *watch == WATCH_NO))
 		*watch = WATCH_UNDECIDED;
 	record = records.ringbuf_reserve(sizeof(struct exec_record));
@@ -89,6 +108,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 	if (read_u32(group + OFFSETOF_signal_struct__live))
 		return 0;
 	watch = watch_of(bpf_get_current_pid_tgid() >> 32);
+	forget_runtime(watch);
 	if (watch)
 		*watch = WATCH_UNDECIDED;
 	if (!was_watched)

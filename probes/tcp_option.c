@@ -13,6 +13,7 @@
 #include "maps.h"
 #include "task.h"
 #include "submit.h"
+#include "work.h"
 #include "socket.h"
 #include "payload.h"
 #include "transfer.h"

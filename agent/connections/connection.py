@@ -122,6 +122,8 @@ class Connection:
         self.last_used_ns = 0
         self.tid = 0
         """The thread of the last event."""
+        self.origin: Any = None
+        """For whom that was, as `connections.table.Origin` says; None if the kernel side knows nothing of it."""
 
     @property
     def is_server(self) -> bool:

@@ -58,16 +58,27 @@ _AS_SERVER: Final = place(_SERVER, 0)
 _AS_CLIENT: Final = place(_CLIENT, 0)
 
 
+Origin = tuple[int, int, int, int, int]
+"""The fields of `struct origin` (probes/include/events.h), in its order: task, task_parent, cause_socket, cause_turn,
+cause. None stands for one without task and cause, so most events cost nothing."""
+
+
 class Follower(typing.Protocol):
     """The next stage: finds out for whom an exchange was made."""
 
-    def opened(self, connection: Connection, tid: int) -> None:
+    def opened(self, connection: Connection, tid: int, origin: Origin | None = None) -> None:
         """A watched process connected to somebody."""
 
-    def begun(self, exchange: Exchange, tid: int, join_key: tuple[Any, int]) -> None:
+    def begun(
+        self,
+        exchange: Exchange,
+        tid: int,
+        join_key: tuple[Any, int],
+        origin: Origin | None = None,
+    ) -> None:
         """A request's head passed, in this thread."""
 
-    def resumed(self, exchange: Exchange, tid: int) -> None:
+    def resumed(self, exchange: Exchange, tid: int, origin: Origin | None = None) -> None:
         """Bytes of an exchange came in, in this thread."""
 
     def ended(self, exchange: Exchange) -> None:
@@ -132,7 +143,7 @@ class Connections:
     def open(self, fields: tuple[Any, ...]) -> None:
         """A socket that a watched process has: `open_event`."""
         (time_ns, tgid, tid, _, _, socket, peer_socket, _, local_port, remote_port, local_address,
-         remote_address, family, role) = fields  # fmt: skip
+         remote_address, family, role, task, _, _, _, cause) = fields  # fmt: skip
         before = self._live.pop(socket, None)
         if before is not None:
             self._fail_pending(before, time_ns, Failure.CLOSED_LOCALLY)
@@ -157,7 +168,7 @@ class Connections:
         elif role == _CLIENT:
             _settle_role(connection, _CLIENT, EGRESS)
             connection.endpoint = process.endpoints.by_place.get(_AS_CLIENT | remote_port)
-            self._follower.opened(connection, tid)
+            self._follower.opened(connection, tid, fields[14:] if task or cause else None)
 
     def data(self, fields: tuple[Any, ...], payload: bytes) -> None:
         """Bytes passed: `data_event`."""
@@ -172,6 +183,7 @@ class Connections:
             connection.turn = turn
         connection.last_used_ns = fields[0]
         connection.tid = fields[2]
+        connection.origin = fields[16:] if fields[16] or fields[20] else None
         if connection.speaks is None and not (
             turn == 1 and _is_expected(connection, fields, payload)
         ):
@@ -182,7 +194,7 @@ class Connections:
     def _quick(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:  # noqa: C901, PLR0911, PLR0912
         """The hot path: whole heads in one event, one exchange at a time. False: not of that shape."""
         (time_ns, _, tid, _, _, _, start_ns, position, other_position, other_last_ns, size, captured,
-         sequence, _, direction, _) = fields  # fmt: skip
+         sequence, _, direction, _, _, _, _, _, _) = fields  # fmt: skip
         expected = connection.expected
         exchange = connection.quick
         remaining = connection.remaining
@@ -215,7 +227,7 @@ class Connections:
             expected[direction] = position + size
             self._ledger.captured += 1
             place = sequence if connection.family != AF_UNIX else position
-            self._follower.begun(exchange, tid, (connection.join_address, place))
+            self._follower.begun(exchange, tid, (connection.join_address, place), connection.origin)
             return True
         if exchange is None or position < expected[direction]:
             return False
@@ -244,7 +256,7 @@ class Connections:
         expected[direction] = position + size
         connection.remaining = remaining
         if direction == INGRESS:
-            self._follower.resumed(exchange, tid)
+            self._follower.resumed(exchange, tid, connection.origin)
         if not remaining:
             connection.quick = None
             exchange.end_ns = time_ns
@@ -466,7 +478,7 @@ class Connections:
     def _general(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
         """Everything unusual."""
         (time_ns, _, _, _, _, _, start_ns, position, other_position, other_last_ns, size, _,
-         sequence, turn, direction, _) = fields  # fmt: skip
+         sequence, turn, direction, *_) = fields  # fmt: skip
         if connection.skip_turn and (
             not self._resume(connection, fields) or self._quick(connection, fields, payload)
         ):
@@ -490,7 +502,8 @@ class Connections:
             pending = connection.pending()
             if pending:
                 # Responses come for the oldest request, more of a request for the newest.
-                self._follower.resumed(pending[-connection.is_server], connection.tid)
+                pending_one = pending[-connection.is_server]
+                self._follower.resumed(pending_one, connection.tid, connection.origin)
         self._step(connection, session, turn)
 
     def _begin_session(self, connection: Connection) -> Session:
@@ -734,7 +747,9 @@ class _Listener:
         place = position
         if connection.family != AF_UNIX:
             place = (connection.sequence_base + position) & 0xFFFFFFFF
-        self._table._follower.begun(exchange, connection.tid, (connection.join_address, place))
+        self._table._follower.begun(
+            exchange, connection.tid, (connection.join_address, place), connection.origin
+        )
 
     def ended(self, exchange: Exchange) -> None:
         """The response is whole."""

@@ -24,7 +24,7 @@ from agent.kernel.source import constants, flags, program_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-MAPS: Final = ("records", "watches", "sockets", "controls", "counters")
+MAPS: Final = ("records", "watches", "sockets", "controls", "counters", "runtimes")
 
 _TRAMPOLINES: Final = frozenset(("bpf_trampoline_link_prog", "register_ftrace_direct"))
 """Kernel functions whose presence means that fentry and fexit work: a trampoline is entered through ftrace."""

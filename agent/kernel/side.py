@@ -11,7 +11,7 @@ from agent.kernel.maps import Map, possible_cpus, recursion_misses
 from agent.kernel.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from agent.kernel.loader import Attached
 
@@ -34,6 +34,9 @@ class KernelSide:
         self._ring = Ring(maps["records"], ring_bytes)
         self._sockets = Map(maps["sockets"], key_size=8, value_size=self._state.size)
         self._controls = Map(maps["controls"], key_size=8, value_size=self._control.size)
+        self._runtime_kinds = enum("maps.h", "runtime_kind")
+        self._runtime = structs("maps.h")["runtime"]
+        self._runtimes = Map(maps["runtimes"], key_size=4, value_size=self._runtime.size)
         self._cpus = possible_cpus()
         self._counters = Map(maps["counters"], key_size=4, value_size=8 * self._cpus)
         self._names = [
@@ -65,6 +68,11 @@ class KernelSide:
         control = self._control.unpack(before) if before else {}
         control[f"budget_{direction}"] = size
         self._set_control(key, **control)
+
+    def set_runtime(self, pid: int, kind: str, fields: Mapping[str, int]) -> bool:
+        """How to read a process's runtime: `kind` and the other fields of `struct runtime`. False without room."""
+        value = self._runtime.pack(kind=self._runtime_kinds[kind], **fields)
+        return self._runtimes.update(_INDEX.pack(pid), value)
 
     def _set_control(self, key: bytes, **control: int) -> None:
         """Only of a socket that lives: nobody would delete the control of one that is gone."""
@@ -151,6 +159,11 @@ class Watches:
         """`watch` is one of `enum watch` in maps.h."""
         if 0 <= pid < self._pids:
             self._map[pid] = watch
+
+    def add(self, pid: int, flag: int) -> None:
+        """Set a flag beside the decision."""
+        if 0 <= pid < self._pids:
+            self._map[pid] |= flag
 
     def close(self) -> None:
         """Unmap."""

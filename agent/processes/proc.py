@@ -39,6 +39,7 @@ MAX_ENVIRON: Final = 1 << 18
 MAX_VALUE: Final = 2048
 MAX_VARIABLES: Final = 64
 MAX_MAPS: Final = 1 << 21
+_WRITABLE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+ *(.*)")
 """Bytes of /proc/PID/maps read: 20 000 mappings."""
 MAX_MAPPED: Final = 1024
 """Different mapped files kept."""
@@ -198,6 +199,17 @@ class Proc:
             if start >= 0 and len(found) < MAX_MAPPED:
                 found.add(clean(line[start:], limit=MAX_PATH).removesuffix(" (deleted)"))
         return frozenset(found)
+
+    def writable(self, pid: int) -> list[tuple[int, int, str]]:
+        """Its writable mappings by address: start, end, and the file, empty if there is none."""
+        found = []
+        for line in _read_all(f"{self.root}/{pid}/maps", MAX_MAPS).split(b"\n"):
+            if match := _WRITABLE.match(line):
+                path = clean(match[3], limit=MAX_PATH).removesuffix(" (deleted)")
+                found.append((int(match[1], 16), int(match[2], 16), path))
+            if len(found) >= MAX_MAPPED:
+                break
+        return found
 
     def executable(self, pid: int) -> str:
         """A path at which the running executable can be opened, whatever container it is from or if deleted."""

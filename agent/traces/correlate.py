@@ -4,15 +4,22 @@ For a server exchange, in this order:
 1. the client's exchange at the other end of the same connection, when that end is on this host and agrees with 2;
 2. the trace context in the request.
 For a client exchange:
-3. the server exchange that its thread is working for, or for which its connection was opened;
-4. the trace context in the request, when nothing here explains it, or when it says more than 3 does.
+3. the server exchange that its thread was handed by another thread, which woke it (`handoff`) or made it (`created`);
+4. the server exchange that its thread is working for, or for which its connection was opened;
+5. the trace context in the request, when nothing here explains it, or when it says more than 3 and 4 do.
 
 A thread works for the server exchange whose request it received last, until that exchange has its response. When it
 receives a response as a client, it works on for whoever made that request: so an event loop, which serves many, goes
 on with what its socket was for. A connection that work opened belongs to it until its first request is out: event
 loops connect in one turn and send in a later one.
 
+What a thread was handed is the kernel side's word (`struct origin` in probes/include/events.h): the connection and turn of
+the request that the other thread had received last. It counts before what the thread received as a client, and is over
+when the thread receives a request itself.
+
 Where that is not enough to tell, there is no parent, and `rule` says why:
+- a worker that goes on with a next job is not woken for it (`refused:backlog`), or is woken by a thread of which nobody
+  knows what it works for (`refused:handoff`);
 - goroutines move between threads, so their thread says nothing;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
   socket at a time, are
@@ -43,10 +50,14 @@ if TYPE_CHECKING:
 RULE_PEER: Final = "peer"
 RULE_THREAD: Final = "thread"
 RULE_OPENER: Final = "opener"
+RULE_HANDOFF: Final = "handoff"
+RULE_CREATED: Final = "created"
 RULE_NONE: Final = "none"
 RULE_LATE: Final = "link"
 REFUSED_GOROUTINE: Final = "refused:goroutine"
 REFUSED_CONCURRENT: Final = "refused:concurrent"
+REFUSED_BACKLOG: Final = "refused:backlog"
+REFUSED_HANDOFF: Final = "refused:handoff"
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
@@ -56,10 +67,20 @@ MAX_THREADS: Final = 65536
 _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
 
-_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER))
+CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR = range(5)
+CAUSE_USED: Final = 256
+CAUSE_MIXED: Final = 512
+"""As in probes/include/events.h."""
+_CAUSE_KIND: Final = 255
+MAX_SERVED: Final = 8192
+"""Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it."""
+
+_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED))
 """Rules that find the work for which a call was made."""
 
 Key = tuple[Any, int]
+Origin = tuple[int, int, int, int, int]
+"""As in `connections.table`."""
 
 
 class Correlator:
@@ -73,23 +94,29 @@ class Correlator:
         """By thread: what it works for."""
         self._open: dict[int, int] = {}
         """By thread: server exchanges that began in it and are under way."""
+        self._served: dict[int, tuple[int, Exchange | None]] = {}
+        """By socket: the turn of the last request there and its exchange, None if there are several in that turn."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
         self.stamps = Stamps()
         """What requests were sent with, where contexts are propagated."""
 
-    def opened(self, connection: Any, tid: int) -> None:
+    def opened(self, connection: Any, tid: int, origin: Origin | None = None) -> None:
         """A watched process connected to somebody: for the work that its thread has, if that is sure."""
-        work = self._working_for(tid)
         runtime = connection.process.runtime
-        if (
-            work is not None
-            and not runtime.uses_goroutines
-            and not self._is_doubtful(work, runtime)
-        ):
+        if runtime.uses_goroutines:
+            return
+        if origin is not None and origin[4]:
+            work, _ = self._handed(origin)
+            connection.opener = work if work is not None and not work.end_ns else None
+            return
+        work = self._working_for(tid)
+        if work is not None and not self._is_doubtful(work, runtime):
             connection.opener = work
 
-    def begun(self, exchange: Exchange, tid: int, join_key: Key) -> None:
+    def begun(
+        self, exchange: Exchange, tid: int, join_key: Key, origin: Origin | None = None
+    ) -> None:
         """A request's head passed, in this thread."""
         exchange.span_id = self._ids.span_id()
         carrier = exchange.request.carrier
@@ -106,12 +133,13 @@ class Correlator:
                 self._work.clear()
             self._work[tid] = exchange
             self._open[tid] = self._open.get(tid, 0) + 1
+            self._serve(exchange)
             if other is not None and other.role is _CLIENT:
                 exchange.parent = other
                 exchange.rule = RULE_PEER
                 return
         else:
-            self._find_owner(exchange, tid)
+            self._find_owner(exchange, tid, origin)
             if other is not None and other.role is _SERVER:
                 if other.parent is None:
                     other.parent = exchange
@@ -120,8 +148,9 @@ class Correlator:
         if len(waiting) < MAX_WAITING:
             waiting[join_key] = exchange
 
-    def resumed(self, exchange: Exchange, tid: int) -> None:
+    def resumed(self, exchange: Exchange, tid: int, origin: Origin | None = None) -> None:
         """Bytes of an exchange came in: the thread goes on with what they were for."""
+        del origin  # the socket tells it
         if exchange.role is _SERVER:
             self._work[tid] = exchange
             return
@@ -212,22 +241,53 @@ class Correlator:
             exchange.trace_id = own or self._ids.trace_id()
             exchange.rule = exchange.rule if exchange.rule.startswith("refused") else RULE_NONE
 
-    def _find_owner(self, exchange: Exchange, tid: int) -> None:
+    def _serve(self, exchange: Exchange) -> None:
+        """A request came on its connection: what was handed on from here is known by its turn."""
+        connection, served = exchange.connection, self._served
+        before = served.pop(connection.socket, None)
+        is_alone = before is None or before[0] != connection.turn
+        if before is None and len(served) >= MAX_SERVED:
+            del served[next(iter(served))]
+        served[connection.socket] = (connection.turn, exchange if is_alone else None)
+
+    def _handed(self, origin: Origin) -> tuple[Exchange | None, str]:
+        """The server exchange that a thread was handed by another, and the rule; or none, and why."""
+        _, _, socket, turn, cause = origin
+        kind = cause & _CAUSE_KIND
+        if kind == CAUSE_BACKLOG:
+            return None, REFUSED_BACKLOG
+        served = self._served.get(socket)
+        if kind == CAUSE_UNCLEAR or served is None or served[0] != turn or served[1] is None:
+            return None, REFUSED_HANDOFF
+        work = served[1]
+        if work.end_ns and cause & CAUSE_USED:
+            # What it was handed is surely done; it may have gone on with something that nobody woke it for.
+            return None, REFUSED_BACKLOG
+        if cause & CAUSE_MIXED and self._open.get(work.thread, 0) > 1:
+            return None, REFUSED_CONCURRENT
+        return work, RULE_HANDOFF if kind == CAUSE_WOKEN else RULE_CREATED
+
+    def _find_owner(self, exchange: Exchange, tid: int, origin: Origin | None) -> None:
         """For which server exchange a client exchange is made."""
         connection = exchange.connection
+        runtime = connection.process.runtime
+        if origin is not None and origin[4] and not runtime.uses_goroutines:
+            connection.opener = None
+            exchange.parent, exchange.rule = self._handed(origin)
+            return
         opener = connection.opener
         if opener is not None:
             connection.opener = None
             if not opener.end_ns:
                 exchange.parent, exchange.rule = opener, RULE_OPENER
                 return
-        if connection.process.runtime.uses_goroutines:
+        if runtime.uses_goroutines:
             exchange.rule = REFUSED_GOROUTINE
             return
         work = self._working_for(tid)
         if work is None:
             return
-        if self._is_doubtful(work, connection.process.runtime):
+        if self._is_doubtful(work, runtime):
             exchange.rule = REFUSED_CONCURRENT
             return
         exchange.parent, exchange.rule = work, RULE_THREAD

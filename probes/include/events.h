@@ -44,6 +44,31 @@ struct event_header {
 	u32 _pad;
 };
 
+/* What the kernel side knows of the work that a thread was handed. */
+enum cause {
+	CAUSE_NONE = 0, /* nothing: it was handed none, or received a request itself since */
+	CAUSE_WOKEN = 1, /* the thread that worked for the request named woke it */
+	CAUSE_CREATED = 2, /* that thread, or one that it made, made it */
+	CAUSE_BACKLOG = 3, /* what it was handed is over, and nobody woke it for what it does now */
+	CAUSE_UNCLEAR = 4, /* it was woken, but by a thread of which the work is not known */
+};
+
+/* Set beside a cause: the thread has made calls since it was handed the work. */
+#define CAUSE_USED 256
+
+/* Set beside a cause: the thread that handed it over had received as a client since its request. If it serves several
+ * requests in turns, it may have gone on with another one. */
+#define CAUSE_MIXED 512
+
+/* For whom a call was made, as far as the kernel side can tell: facts, of which user space concludes (DESIGN.md 5). */
+struct origin {
+	u64 task; /* logical task of the runtime (goroutine id, Python context) that made the call; 0: none is known */
+	u64 task_parent; /* what made that task, or the label that it inherited; 0: not known */
+	u64 cause_socket; /* with a cause: the server's connection that the request came on */
+	u32 cause_turn; /* the turn of that connection that the request is */
+	u32 cause; /* enum cause */
+};
+
 /* A connection that a watched process has, before the first event that names it. */
 struct open_event {
 	struct event_header header;
@@ -56,6 +81,7 @@ struct open_event {
 	u8 remote_address[16];
 	u32 family; /* AF_UNIX 1, AF_INET 2, AF_INET6 10 */
 	u32 role; /* enum role */
+	struct origin origin; /* of a client's: who opened it; else zero */
 };
 
 /* Bytes that one call moved on a socket. Bytes past the capture budget of a turn make no event of their own. */
@@ -72,6 +98,7 @@ struct data_event {
 	u32 turn; /* how often the direction has changed; the first bytes are turn 1 */
 	u32 direction; /* enum direction */
 	u32 _pad;
+	struct origin origin;
 };
 
 /* One direction ended: the peer's end of file, a local shutdown, or an error. */

@@ -17,6 +17,9 @@ enum watch {
 /* Beside WATCH_YES or WATCH_AND_PROPAGATE: a proxy, each of whose threads passes on at once what it receives. */
 #define WATCH_PROXY 4
 
+/* Beside any of them: `runtimes` has an entry for the process. */
+#define WATCH_RUNTIME 8
+
 #define WATCHES_PER_SLOT 64
 
 struct watch_slot {
@@ -29,6 +32,26 @@ struct watch_slot {
  * clears it at exit, so a reused tgid starts undecided. Nothing is ever deleted.
  */
 BPF_F_TABLE("array", u32, struct watch_slot, watches, WATCH_SLOTS, BPF_F_MMAPABLE);
+
+/* What `struct runtime` describes. A number says which branch of work.h reads the rest. */
+enum runtime_kind {
+	RUNTIME_OTHER = 0, /* no logical tasks that are read here */
+};
+
+struct runtime {
+	u64 locks_start; /* futexes from here to before locks_end are the runtime's own locks: who wakes there hands */
+	u64 locks_end; /* no work over */
+	u64 address[4]; /* what the branch of the kind says */
+	u32 offset[6]; /* likewise */
+	u32 kind; /* enum runtime_kind */
+	u32 _pad;
+};
+
+/*
+ * How to read a process's runtime, by tgid. Written by user space when it finds out, together with WATCH_RUNTIME; the
+ * process probe copies a parent's entry to a fork and deletes it at exec and exit. Without room a process has none.
+ */
+BPF_F_TABLE("hash", u32, struct runtime, runtimes, 4096, 0);
 
 struct socket_state {
 	u64 position[2]; /* by direction: bytes that have passed */

@@ -107,6 +107,10 @@ static __always_inline void announce(struct socket_state *state, u64 socket, voi
 	event->socket = socket;
 	event->role = state->role;
 	fill_addresses(event, sk);
+	if (state->role == ROLE_CLIENT)
+		fill_origin(&event->origin);
+	else
+		__builtin_memset(&event->origin, 0, sizeof(event->origin));
 	state->is_announced = 1;
 	count(COUNT_SUBMITTED);
 	records.ringbuf_submit(event, wake_flags(sizeof(struct open_event)));

@@ -19,7 +19,7 @@ static __always_inline bool is_watched(void)
 	if (!watch)
 		return false;
 	/* WATCH_YES, WATCH_AND_PROPAGATE: the odd ones. */
-	return *watch & 1 || (WATCH_BY_DEFAULT && *watch == WATCH_UNDECIDED);
+	return *watch & 1 || (WATCH_BY_DEFAULT && (*watch & ~WATCH_RUNTIME) == WATCH_UNDECIDED);
 }
 
 /* Whether the requests of this process are to carry trace contexts. */

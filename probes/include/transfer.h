@@ -45,6 +45,7 @@ static __always_inline void fill_data(struct data_event *event, const struct tra
 	event->turn = state->turn;
 	event->direction = transfer->direction;
 	event->_pad = 0;
+	fill_origin(&event->origin);
 }
 
 /* Reserve, fill and submit one data_event with its payload. */

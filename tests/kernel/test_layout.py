@@ -19,7 +19,7 @@ TYPES = {"u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned int", 
          "s32": "int", "s64": "long long"}  # fmt: skip
 WRITTEN = {
     "events.h": [name for name in structs("events.h")],
-    "maps.h": ["watch_slot", "socket_state", "socket_control"],
+    "maps.h": ["watch_slot", "runtime", "socket_state", "socket_control"],
 }
 
 
@@ -40,9 +40,10 @@ def members(struct: Struct) -> dict[str, tuple[int, int]]:
     """Offset and size of each field."""
     found: dict[str, tuple[int, int]] = {}
     offset = 0
-    for name, value in zip(struct.fields, struct.packer.unpack(bytes(struct.size)), strict=True):
+    values = struct.packer.unpack(bytes(struct.size))
+    for index, (name, value) in enumerate(zip(struct.fields, values, strict=True)):
         size = len(value) if isinstance(value, bytes) else 0
-        after = offset + (size or size_of(struct, len(found)))
+        after = offset + (size or size_of(struct, index))
         found[name] = (offset, after - offset)
         offset = after
     return found
@@ -65,9 +66,13 @@ def test_offsets_and_sizes_are_the_compilers(header, tmp_path: Path):
         expected[name] = struct.size
         embedded = structs(header).get("event_header")
         inner = set(embedded.fields) if embedded and struct is not embedded else set()
+        origin = structs(header).get("origin")
+        behind = set(origin.fields) if origin and struct is not origin else set()
         for field, (offset, size) in members(struct).items():
             if field in inner and field != "_pad":
                 access = f"header.{field}"
+            elif field in behind:
+                access = f"origin.{field}"
             elif field == "_pad":
                 continue
             else:
@@ -100,7 +105,7 @@ def test_offsets_and_sizes_are_the_compilers(header, tmp_path: Path):
 
 def test_embedded_struct_stands_in_its_place():
     assert structs("events.h")["exit_event"].fields == ("time_ns", "tgid", "tid", "kind", "_pad")
-    assert structs("events.h")["data_event"].size == 88
+    assert structs("events.h")["data_event"].size == 120
 
 
 def test_pack_and_unpack():

@@ -19,6 +19,7 @@ from tests.kernel.memory_ring import PAGE, MemoryRing
 pytestmark = pytest.mark.skipif(not may_make_maps(), reason="needs the right to make BPF maps")
 
 STATE, CONTROL = structs("maps.h")["socket_state"], structs("maps.h")["socket_control"]
+RUNTIME = structs("maps.h")["runtime"]
 KINDS = enum("events.h", "event_kind")
 COUNTERS = enum("maps.h", "counter")
 
@@ -45,6 +46,7 @@ class Kernel:
             "records": os.dup(self.ring.descriptor),
             "sockets": made(HASH, 8, STATE.size, 10),
             "controls": made(HASH, 8, CONTROL.size, 10),
+            "runtimes": made(HASH, 4, RUNTIME.size, 10),
             "counters": made(PERCPU_ARRAY, 4, 8, len(COUNTERS)),
         }
         self.sockets = Map(self.descriptors["sockets"], key_size=8, value_size=STATE.size)
@@ -85,6 +87,14 @@ def test_mute_and_budget_go_to_sockets_that_live(both):
     assert kernel.control(7) == {"is_muted": 0, "budget_0": 2048, "budget_1": 4096, "_pad": 0}
     side.mute(7)
     assert (kernel.control(7) or {})["is_muted"] == 1
+
+
+def test_runtimes(both):
+    kernel, side = both
+    assert side.set_runtime(7, "RUNTIME_OTHER", {"locks_start": 1, "offset_5": 9})
+    found = Map(kernel.descriptors["runtimes"], key_size=4, value_size=RUNTIME.size)
+    told = RUNTIME.unpack(found.look_up((7).to_bytes(4, "little")))
+    assert (told["kind"], told["locks_start"], told["offset_5"]) == (0, 1, 9)
 
 
 MOVED = {

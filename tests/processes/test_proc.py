@@ -114,6 +114,20 @@ def test_mapped_files_are_bounded(tree: ProcTree) -> None:
     assert len(tree.proc.mapped(42)) == module.MAX_MAPPED
 
 
+def test_writable_mappings(tree: ProcTree) -> None:
+    tree.start(42, Program())
+    (tree.root / "42" / "maps").write_text(
+        "55e0-55f0 r-xp 00000000 08:01 1 /usr/bin/python3.11\n"
+        "55f0-5600 rw-p 00010000 08:01 1                          /usr/bin/python3.11\n"
+        "5600-5700 rw-p 00000000 00:00 0 \n"
+        "nonsense\n"
+    )
+    assert tree.proc.writable(42) == [
+        (0x55F0, 0x5600, "/usr/bin/python3.11"),
+        (0x5600, 0x5700, ""),
+    ]
+
+
 def test_files_inside_are_read_but_not_through_links(tree: ProcTree) -> None:
     tree.start(42, Program())
     home = tree.root / "42" / "root" / "jdk"

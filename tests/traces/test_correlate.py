@@ -427,6 +427,8 @@ class _Process:
 
 class _Connection:
     opener = None
+    socket = 1
+    turn = 1
     process = _Process()
 
 

@@ -30,6 +30,7 @@ class Place:
     """A connection."""
 
     opener = None
+    turn = 1
     process = Process()
 
     def __init__(self, socket: int) -> None:

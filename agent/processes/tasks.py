@@ -1,0 +1,78 @@
+"""How the kernel side reads what a process's runtime knows of its work: `struct runtime` in probes/include/maps.h.
+
+Each runtime has a reader here. It is asked once for a process, when that first shows up with a connection or a port, and
+gives None where it cannot tell: then the kernel side goes by threads alone.
+
+CPython: threads wait for its lock (the GIL) in its own data, all at the same addresses, and are woken by whoever happened
+to run. Such a wake hands nobody any work. Its data is known by the mappings: the writable ones of the executable or of
+libpython, and what follows them without a file (variables that begin as zero).
+
+Ruby: its lock wakes each thread at an address of the thread's own, as a queue does. So there no wake is taken as a
+hand-off.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from agent.processes.runtime import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent.processes.proc import Proc
+    from agent.processes.process import Process
+
+ALL_ADDRESSES: Final = (0, (1 << 64) - 1)
+_CPYTHON: Final = re.compile(r"/(?:python[\d.]*[dmt]?|libpython[\d.]+[a-z]*\.so[\d.]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the kernel side is told of a process's runtime."""
+
+    kind: str = "RUNTIME_OTHER"
+    """One of `enum runtime_kind`."""
+    locks: tuple[int, int] = (0, 0)
+    """Where futexes are the runtime's own locks: from the first address to before the second."""
+    addresses: tuple[int, ...] = ()
+    """At most 4, and what they are is said at the branch of the kind in probes/include/work.h; likewise"""
+    offsets: tuple[int, ...] = ()
+    """at most 6."""
+
+    def fields(self) -> dict[str, int]:
+        """As the fields of `struct runtime`, but for the kind."""
+        named = {f"address_{index}": value for index, value in enumerate(self.addresses)}
+        named |= {f"offset_{index}": value for index, value in enumerate(self.offsets)}
+        return named | {"locks_start": self.locks[0], "locks_end": self.locks[1]}
+
+
+def layout_of(process: Process, proc: Proc) -> Layout | None:
+    """What there is to tell; None for most processes."""
+    reader = READERS.get(process.runtime.kind)
+    return None if reader is None else reader(process, proc)
+
+
+def _python(process: Process, proc: Proc) -> Layout | None:
+    start = end = 0
+    for first, behind, path in proc.writable(process.pid):
+        if path and _CPYTHON.search(path):
+            start, end = start or first, behind
+        elif end and not path and first == end:
+            return Layout(locks=(start, behind))
+        elif end:
+            break
+    return Layout(locks=(start, end)) if end else None
+
+
+def _ruby(process: Process, proc: Proc) -> Layout | None:
+    del process, proc
+    return Layout(locks=ALL_ADDRESSES)
+
+
+READERS: Final[Mapping[Kind, Callable[[Process, Proc], Layout | None]]] = {
+    Kind.PYTHON: _python,
+    Kind.RUBY: _ruby,
+}

@@ -8,6 +8,7 @@
 #include "maps.h"
 #include "task.h"
 #include "submit.h"
+#include "work.h"
 
 #define MAX_ARGUMENT_BYTES 256
 
@@ -31,10 +32,13 @@ RAW_TRACEPOINT_PROBE(sched_process_fork)
 {
 	void *child = (void *)ctx->args[1];
 	u32 child_tgid = read_u32(child + OFFSETOF_task_struct__tgid);
+	u32 child_tid = read_u32(child + OFFSETOF_task_struct__pid);
 	struct fork_event *event;
 	u8 *parents, *childs;
 
-	if (read_u32(child + OFFSETOF_task_struct__pid) != child_tgid)
+	if (is_watched())
+		made_thread(child_tid);
+	if (child_tid != child_tgid)
 		return 0; /* a thread */
 	parents = watch_of(bpf_get_current_pid_tgid() >> 32);
 	childs = watch_of(child_tgid);
@@ -104,7 +108,10 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 	struct exit_event *event;
 	u8 *watch;
 	bool was_watched = is_watched();
+	u32 tid = bpf_get_current_pid_tgid();
 
+	if (was_watched)
+		threads.delete(&tid);
 	if (read_u32(group + OFFSETOF_signal_struct__live))
 		return 0;
 	watch = watch_of(bpf_get_current_pid_tgid() >> 32);

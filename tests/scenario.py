@@ -221,8 +221,11 @@ class Socket:
         took_ns=0,
         is_lost=False,
         is_silent=False,
+        origin=None,
     ):
-        """`size` bytes that begin with `data`. `is_lost`: the record found no room. `is_silent`: sendfile, splice."""
+        """`size` bytes that begin with `data`. `is_lost`: the record found no room. `is_silent`: sendfile, splice.
+
+        `origin` has the fields of `struct origin`, as `handed` gives them."""
         host = self.host
         size = len(data) if size is None else size
         if thread is not None:
@@ -259,8 +262,13 @@ class Socket:
             sequence=0 if is_unix else (self.sequences[direction] + position) & 0xFFFFFFFF,
             turn=self.turn,
             direction=direction,
+            **(origin or {}),
         )
         return self
+
+    def handed(self, cause: int) -> dict[str, int]:
+        """What a thread is told to have been handed that was woken or made for this connection's last request."""
+        return {"cause_socket": self.number, "cause_turn": self.turn, "cause": cause}
 
     def ended(self, direction=INGRESS, error=0) -> Socket:
         """End of file, shutdown or an error."""

@@ -108,7 +108,7 @@ static __always_inline void announce(struct socket_state *state, u64 socket, voi
 	event->role = state->role;
 	fill_addresses(event, sk);
 	if (state->role == ROLE_CLIENT)
-		fill_origin(&event->origin);
+		fill_origin(&event->origin, false);
 	else
 		__builtin_memset(&event->origin, 0, sizeof(event->origin));
 	state->is_announced = 1;

@@ -45,7 +45,7 @@ static __always_inline void fill_data(struct data_event *event, const struct tra
 	event->turn = state->turn;
 	event->direction = transfer->direction;
 	event->_pad = 0;
-	fill_origin(&event->origin);
+	fill_origin(&event->origin, transfer->direction == EGRESS && state->role != ROLE_SERVER);
 }
 
 /* Reserve, fill and submit one data_event with its payload. */
@@ -137,6 +137,7 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 	struct payload payload = {};
 	struct transfer transfer = {};
 	u64 left;
+	u32 before;
 
 	if (!state || state->is_muted)
 		return;
@@ -148,7 +149,11 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 	transfer.direction = direction;
 	if (direction == EGRESS)
 		transfer.start_ns = state->send_start_ns;
+	before = state->turn;
 	bool is_wanted = pass(state, socket, moved, direction, transfer.time_ns);
+
+	if (state->turn != before)
+		turned(socket, state->turn, state->role, direction);
 
 	if (state->is_muted)
 		return;

@@ -1,7 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* For whom a thread works: what `struct origin` tells of it. */
+/*
+ * For whom a thread works: what `struct origin` tells of it.
+ *
+ * A thread has work of its own from the receipt of a request on. It hands that work to an idle thread by waking it, or
+ * to a new one by making it. The wake that counts is one from a wait as condition variables and semaphores wait
+ * (FUTEX_WAIT_BITSET, with which glibc waits for everything but mutexes): a mutex says nothing about who works for whom.
+ * Neither do the locks of a runtime (`struct runtime`).
+ *
+ * Where idle threads are woken for each job this is exact. A worker whose queue is not empty takes the next job without
+ * waiting: so what it was handed ends when it wakes the thread that waits for the result, or responds itself.
+ */
 #ifndef ZEROSPAN_WORK_H
 #define ZEROSPAN_WORK_H
+
+struct thread {
+	u64 own_socket; /* the server's connection on which it received last; 0: none, or it was idle since */
+	u64 cause_socket; /* the one whose work it was handed */
+	u64 idle_at; /* the futex where it waited when it was handed work */
+	u32 own_turn;
+	u32 cause_turn;
+	u8 cause; /* enum cause; CAUSE_NONE once it received a request itself */
+	u8 is_used; /* it made calls since it was handed work */
+	u8 is_cause_mixed; /* what it was handed came from a thread with is_mixed */
+	u8 is_mixed; /* it received as a client since its own request */
+	u8 is_answered; /* it sent something on its own connection since its request */
+	u8 is_handed; /* it woke or made another thread since its request */
+	u8 is_doubtful; /* it received another request before it did something about the one before */
+	u8 _pad;
+};
+
+/*
+ * What each thread works for, by tid. Inserted when a thread receives a request, is made by one that works, or is woken
+ * by one; deleted when it ends. LRU, for processes that are not watched any more: what is forgotten is not claimed.
+ */
+BPF_TABLE("lru_hash", u32, struct thread, threads, 8192);
 
 /* How the current process's runtime is read; NULL for most, at no other cost than that of its watch byte. */
 static __always_inline struct runtime *runtime_now(void)
@@ -19,9 +51,16 @@ static __always_inline void fill_task(struct origin *origin, const struct runtim
 	origin->task_parent = 0;
 }
 
-static __always_inline void fill_origin(struct origin *origin)
+static __always_inline bool is_cause_live(const struct thread *thread)
+{
+	return thread->cause == CAUSE_WOKEN || thread->cause == CAUSE_CREATED;
+}
+
+static __always_inline void fill_origin(struct origin *origin, bool is_call)
 {
 	struct runtime *runtime = runtime_now();
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *thread = threads.lookup(&tid);
 
 	origin->task = 0;
 	origin->task_parent = 0;
@@ -30,6 +69,69 @@ static __always_inline void fill_origin(struct origin *origin)
 	origin->cause = CAUSE_NONE;
 	if (runtime)
 		fill_task(origin, runtime);
+	if (!thread || thread->cause == CAUSE_NONE)
+		return;
+	origin->cause_socket = thread->cause_socket;
+	origin->cause_turn = thread->cause_turn;
+	origin->cause = thread->cause | (thread->is_used ? CAUSE_USED : 0) | (thread->is_cause_mixed ? CAUSE_MIXED : 0);
+	if (is_call)
+		thread->is_used = 1;
+}
+
+/* The first bytes of a turn passed on a connection: whether they are a request received or its answer. */
+static __always_inline void turned(u64 socket, u32 turn, u8 role, u32 direction)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *thread = threads.lookup(&tid), fresh = {};
+
+	if (!thread && role == ROLE_SERVER && direction == INGRESS) {
+		threads.update(&tid, &fresh);
+		thread = threads.lookup(&tid);
+	}
+	if (!thread)
+		return;
+	if (role == ROLE_SERVER && direction == INGRESS) {
+		thread->is_doubtful = thread->own_socket && thread->own_socket != socket && !thread->is_answered &&
+				      !thread->is_handed;
+		thread->own_socket = socket;
+		thread->own_turn = turn;
+		thread->is_answered = 0;
+		thread->is_handed = 0;
+		thread->is_mixed = 0;
+		thread->cause = CAUSE_NONE;
+	} else if (role == ROLE_SERVER) {
+		if (thread->own_socket == socket)
+			thread->is_answered = 1;
+		if (is_cause_live(thread) && thread->cause_socket == socket)
+			thread->cause = CAUSE_BACKLOG;
+	} else if (role == ROLE_CLIENT && direction == INGRESS) {
+		thread->is_mixed = 1;
+	}
+}
+
+/* The current thread makes another one, or a process, which works for the same. */
+static __always_inline void made_thread(u32 child)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *maker = threads.lookup(&tid), made = {};
+
+	if (!maker)
+		return;
+	if (maker->own_socket) {
+		made.cause_socket = maker->own_socket;
+		made.cause_turn = maker->own_turn;
+		made.is_cause_mixed = maker->is_mixed;
+		maker->is_handed = 1;
+		made.cause = maker->is_doubtful ? CAUSE_UNCLEAR : CAUSE_CREATED;
+	} else if (is_cause_live(maker)) {
+		made.cause_socket = maker->cause_socket;
+		made.cause_turn = maker->cause_turn;
+		made.is_cause_mixed = maker->is_cause_mixed;
+		made.cause = CAUSE_CREATED;
+	} else {
+		return;
+	}
+	threads.update(&child, &made);
 }
 
 #endif

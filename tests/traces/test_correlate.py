@@ -318,6 +318,135 @@ def test_goroutines_are_not_guessed(host):
     assert family(play(host))["client /b"] == ("refused:goroutine", None)
 
 
+# 3: what a thread was handed by another one.
+
+WOKEN, CREATED, BACKLOG, UNCLEAR = 1, 2, 3, 4
+USED, MIXED = 256, 512
+
+
+@pytest.mark.parametrize(("cause", "rule"), [(WOKEN, "handoff"), (CREATED, "created")])
+def test_a_thread_works_for_the_request_that_it_was_handed(host, cause, rule):
+    """One thread receives two requests and hands them to others, which overtake one another."""
+    fronts = [
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in (0, 1)
+    ]
+    told = [front.handed(cause) for front in fronts]
+    backs = [
+        host.connect(process=10, thread=20 + n, port=50000 + n, server=("10.9.9.9", 80))
+        for n in (0, 1)
+    ]
+    for n in (1, 0):
+        backs[n].sent(request(f"/call/{n}"), origin=told[n])
+    for n in (0, 1):
+        backs[n].received(response())
+        fronts[n].sent(response(), thread=20 + n)
+    found = family(play(host))
+    assert found["client /call/0"] == (rule, "server /0")
+    assert found["client /call/1"] == (rule, "server /1")
+
+
+def test_what_was_handed_counts_before_what_the_thread_received_as_a_client(host):
+    first, second = (
+        host.accept(thread=n, client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+        for n in (1, 2)
+    )
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/a"), origin=first.handed(WOKEN)).received(response())
+    back.sent(request("/b"), origin=second.handed(WOKEN)).received(response())
+    found = family(play(host))
+    assert found["client /a"] == ("handoff", "server /1")
+    assert found["client /b"] == ("handoff", "server /2")
+
+
+@pytest.mark.parametrize(
+    ("cause", "rule"), [(BACKLOG, "refused:backlog"), (UNCLEAR, "refused:handoff")]
+)
+def test_a_worker_that_nobody_woke_for_it_claims_nothing(host, cause, rule):
+    front = host.accept().received(request("/a"))
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/1"), origin=front.handed(WOKEN)).received(response())
+    back.sent(request("/2"), origin=front.handed(cause)).received(response())
+    found = family(play(host))
+    assert found["client /1"] == ("handoff", "server /a")
+    assert found["client /2"] == (rule, None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "rule"),
+    [
+        (WOKEN, "link"),
+        (CREATED, "link"),
+        (WOKEN | USED, "refused:backlog"),
+        (CREATED | USED, "refused:backlog"),
+    ],
+)
+def test_work_after_the_answer_is_linked_once(host, cause, rule):
+    """A thread that has made calls before may have gone on with something else."""
+    front = host.accept().received(request("/a"))
+    told = front.handed(cause)
+    front.sent(response())
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    host.wait(10_000_000)
+    back.sent(request("/b"), origin=told).received(response())
+    run = play(host)
+    assert family(run)["client /b"] == (rule, None)
+    (call,) = [span for span in run.spans if name(span) == "client /b"]
+    assert len(call.links) == (rule == "link")
+
+
+def test_a_turn_that_is_over_is_not_the_next_one(host):
+    front = host.accept().received(request("/a"))
+    told = front.handed(WOKEN)
+    front.sent(response()).received(request("/b"))
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/c"), origin=told).received(response())
+    assert family(play(host))["client /c"] == ("refused:handoff", None)
+
+
+def test_pipelined_requests_share_a_turn_and_are_not_told_apart(host):
+    front = host.accept().received(request("/a") + request("/b"))
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/c"), origin=front.handed(WOKEN)).received(response())
+    assert family(play(host))["client /c"] == ("refused:handoff", None)
+
+
+@pytest.mark.parametrize(
+    ("requests", "found"),
+    [(1, ("handoff", "server /0")), (2, ("refused:concurrent", None))],
+)
+def test_an_event_loop_that_hands_work_on_after_other_answers(host, requests, found):
+    """It may have gone on with another request than the one that it received last."""
+    fronts = [
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+        for n in range(requests)
+    ]
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/b"), origin=fronts[-1].handed(WOKEN | MIXED)).received(response())
+    assert family(play(host))["client /b"] == found
+
+
+def test_a_wake_says_nothing_of_goroutines(host):
+    host.process(10, "go", uses_goroutines=True)
+    front = host.accept().received(request("/a"))
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/b"), origin=front.handed(WOKEN)).received(response())
+    assert family(play(host))["client /b"] == ("refused:goroutine", None)
+
+
+def test_connections_whose_requests_are_handed_on_are_bounded(host, monkeypatch):
+    monkeypatch.setattr(correlate, "MAX_SERVED", 1)
+    fronts = [
+        host.accept(thread=n, client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+        for n in (1, 2)
+    ]
+    for n, front in enumerate(fronts):
+        back = host.connect(process=10, thread=20 + n, port=50000 + n, server=("10.9.9.9", 80))
+        back.sent(request(f"/call/{n}"), origin=front.handed(WOKEN)).received(response())
+    found = family(play(host))
+    assert found["client /call/0"] == ("refused:handoff", None)
+    assert found["client /call/1"] == ("handoff", "server /2")
+
+
 # 4: headers of client requests.
 
 

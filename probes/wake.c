@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Threads that wake one another: how work gets to the threads of a pool (work.h).
+ *
+ * This tracepoint runs for every wake on the host, so it leaves at once unless a thread wakes another one of its own
+ * process. A thread that waits for a futex and one that wakes it are both in futex(2), and the arguments of a thread's
+ * system call lie at the top of its kernel stack: so nothing has to be kept of who waits where, and a wake by a timer
+ * that happens to interrupt a thread of the same process is not taken for that thread's.
+ */
+#include "events.h"
+#include "prelude.h"
+#include "maps.h"
+#include "task.h"
+#include "submit.h"
+#include "work.h"
+
+#define SYSCALL_FUTEX	  202
+#define FUTEX_WAKE	  1
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_WAKE_BITSET 10
+#define FUTEX_COMMAND	  0x7f
+
+/* Not by bcc's names: see prelude.h. */
+static void *(*current_task)(void) = (void *)158; /* BPF_FUNC_get_current_task_btf */
+static void *(*user_registers)(void *task) = (void *)175; /* BPF_FUNC_task_pt_regs */
+
+/* The futex that a thread is in a call about: its address, with the word's place in it left out, since a condition
+ * variable has two next to one another. 0 if it is in no such call. */
+static __always_inline u64 futex_of(void *registers, bool is_wake)
+{
+	u32 command;
+
+	if (read_u64(registers + OFFSETOF_pt_regs__orig_ax) != SYSCALL_FUTEX)
+		return 0;
+	command = read_u64(registers + OFFSETOF_pt_regs__si) & FUTEX_COMMAND;
+	if (is_wake ? command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET : command != FUTEX_WAIT_BITSET)
+		return 0;
+	return read_u64(registers + OFFSETOF_pt_regs__di) & ~7ULL;
+}
+
+/* `waker` is NULL for a thread that nothing is known of. */
+static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
+{
+	struct thread *woken = threads.lookup(&pid), fresh = {};
+	bool has_own = waker && waker->own_socket;
+
+	if (woken && woken->own_socket && !woken->is_answered) {
+		/* It waits for a result. Who has it is done with the job. */
+		if (waker && !has_own && is_cause_live(waker))
+			waker->cause = CAUSE_BACKLOG;
+		return;
+	}
+	if (!woken) {
+		if (!has_own)
+			return;
+		threads.update(&pid, &fresh);
+		woken = threads.lookup(&pid);
+		if (!woken)
+			return;
+	}
+	if (is_cause_live(woken) && woken->idle_at && woken->idle_at != futex) {
+		/* It waited elsewhere than where it is idle: in the middle of its work, for something that others hold. */
+		if (has_own) {
+			woken->cause = CAUSE_UNCLEAR;
+			woken->idle_at = futex;
+		}
+		return;
+	}
+	woken->own_socket = 0;
+	woken->is_used = 0;
+	woken->idle_at = futex;
+	if (!has_own || waker->is_doubtful) {
+		woken->cause = CAUSE_UNCLEAR;
+		return;
+	}
+	waker->is_handed = 1;
+	woken->cause_socket = waker->own_socket;
+	woken->cause_turn = waker->own_turn;
+	woken->is_cause_mixed = waker->is_mixed;
+	woken->cause = CAUSE_WOKEN;
+}
+
+RAW_TRACEPOINT_PROBE(sched_waking)
+{
+	void *task = (void *)ctx->args[0];
+	u64 me = bpf_get_current_pid_tgid();
+	u32 tid = (u32)me, pid;
+	struct runtime *runtime;
+	void *registers, *myself;
+	u64 futex, offset;
+
+	if (!tid || read_u32(task + OFFSETOF_task_struct__tgid) != me >> 32 || !is_watched())
+		return 0;
+	pid = read_u32(task + OFFSETOF_task_struct__pid);
+	if (pid == tid)
+		return 0;
+	myself = current_task();
+	registers = user_registers(myself);
+	futex = futex_of(registers, true);
+	if (!futex)
+		return 0;
+	/* Where registers lie on a stack is the same for all threads of a kernel. */
+	offset = (u64)registers;
+	hide(offset);
+	offset -= read_u64(myself + OFFSETOF_task_struct__stack);
+	if (futex_of((void *)read_u64(task + OFFSETOF_task_struct__stack) + offset, false) != futex)
+		return 0;
+	runtime = runtime_now();
+	if (runtime && futex >= runtime->locks_start && futex < runtime->locks_end)
+		return 0;
+	hand_over(threads.lookup(&tid), pid, futex);
+	return 0;
+}

@@ -15,18 +15,36 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from agent.processes.runtime import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from agent.processes.proc import Proc
-    from agent.processes.process import Process
+    from agent.processes.runtime import Runtime
 
 ALL_ADDRESSES: Final = (0, (1 << 64) - 1)
 _CPYTHON: Final = re.compile(r"/(?:python[\d.]*[dmt]?|libpython[\d.]+[a-z]*\.so[\d.]*)$")
+
+
+class Process(Protocol):
+    """A process, as `processes.process` knows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What it runs on."""
+
+
+class Proc(Protocol):
+    """What `processes.proc` tells of memory."""
+
+    def writable(self, pid: int) -> Sequence[tuple[int, int, str]]:
+        """Writable mappings: start, end, file."""
 
 
 @dataclass(frozen=True, slots=True)

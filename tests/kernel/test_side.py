@@ -93,7 +93,7 @@ def test_runtimes(both):
     kernel, side = both
     assert side.set_runtime(7, "RUNTIME_OTHER", {"locks_start": 1, "offset_5": 9})
     found = Map(kernel.descriptors["runtimes"], key_size=4, value_size=RUNTIME.size)
-    told = RUNTIME.unpack(found.look_up((7).to_bytes(4, "little")))
+    told = RUNTIME.unpack(found.look_up((7).to_bytes(4, "little")) or b"")
     assert (told["kind"], told["locks_start"], told["offset_5"]) == (0, 1, 9)
 
 

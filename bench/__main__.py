@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from bench import memory, stock
-from bench.kinds import BIG, OPEN, by_connections, kinds
+from bench.kinds import BIG, OPEN, by_connections, kinds, stores
 from bench.throughput import Rate, Row, rates
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def rows(exchanges: int, sizes: Sequence[int] = OPEN) -> list[Row]:
         replace(big, name=PROTOBUF, encoder=stock.protobuf_objects),
         replace(big, name=SDK, encoder=stock.sdk_encoder),
     ]
-    return [*own, *stocked, *by_connections(exchanges, sizes)]
+    return [*own, *stores(exchanges), *stocked, *by_connections(exchanges, sizes)]
 
 
 def table(measured: dict[str, Rate]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bench.redis_traffic import redis
 from bench.statements import as_text, statements, with_parameters
 from bench.throughput import Row
 from bench.traffic import records, short_connections
@@ -19,6 +20,9 @@ SHORT: Final = "a connection for each exchange"
 PARAMETERS: Final = "PostgreSQL, statements with parameters"
 TEXT: Final = "PostgreSQL, values in the text, every one different"
 STATEMENT_CONNECTIONS: Final = 64
+REDIS: Final = "Redis, every key different"
+PIPELINED: Final = "Redis, 16 commands sent together"
+PIPELINE: Final = 16
 OPEN: Final = (10, 1_000, 10_000)
 
 
@@ -40,6 +44,16 @@ def kinds(exchanges: int) -> list[Row]:
             )
             for name, send in ((PARAMETERS, with_parameters), (TEXT, as_text))
         ),
+    ]
+
+
+def stores(exchanges: int) -> list[Row]:
+    """Give so many exchanges with each kind of store."""
+    one = redis(exchanges, connections=CONNECTIONS)
+    many = redis(exchanges // PIPELINE * PIPELINE, connections=CONNECTIONS, pipeline=PIPELINE)
+    return [
+        Row(REDIS, one, unmeasured=CONNECTIONS),
+        Row(PIPELINED, many, unmeasured=CONNECTIONS, exchanges=PIPELINE),
     ]
 
 

@@ -102,7 +102,9 @@ class Row:
     name: str
     records: list[bytes]
     per_exchange: int = 2
-    """Records of an exchange."""
+    """Records of an exchange, or of as many as are recorded together."""
+    exchanges: int = 1
+    """How many are recorded together."""
     unmeasured: int = 0
     """Records before the first exchange that is measured: they open connections."""
     encoder: Encoder = encode
@@ -135,7 +137,8 @@ def rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
             start, end = parts[number]
             before = run.spans
             spent = run.go(start, end)
-            assert run.spans - before == (end - start) // row.per_exchange, row.name
+            expected = (end - start) // row.per_exchange * row.exchanges
+            assert run.spans - before == expected, row.name
             measured[row.name].append((run.spans - before) / spent)
     for row, run, _ in runs:
         assert run.ledger.captured == run.ledger.built, (row.name, run.ledger.as_json())

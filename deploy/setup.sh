@@ -29,6 +29,7 @@ fi
 if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-server redis-tools vagrant)
 	packages+=(postgresql-15 mariadb-server mariadb-client)
+	packages+=(memcached)
 	kernels+=(6.12)
 	extras='.[dev]'
 fi
@@ -82,7 +83,8 @@ install_packages() {
 	apt install -y --no-install-recommends "${missing[@]}"
 	[ -d /run/systemd/system ] || return 0
 	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server php8.2-fpm:php8.2-fpm \
-		postgresql-15:postgresql mariadb-server:mariadb; do
+		postgresql-15:postgresql mariadb-server:mariadb \
+		memcached:memcached; do
 		if [[ " ${missing[*]} " == *" ${service%%:*} "* ]]; then
 			systemctl disable --quiet "${service##*:}"
 		fi

@@ -49,17 +49,18 @@ class Known:
 class Endpoint:
     """See the module's text."""
 
-    __slots__ = ("known", "protocol", "shortcut")
+    __slots__ = ("_remembers", "known", "protocol", "shortcut")
 
     def __init__(self, protocol: type[Protocol]) -> None:
         self.protocol = protocol
         self.shortcut: Shortcut = protocol.shortcut()
+        self._remembers = protocol.shortcut.remembers and not protocol.is_stateful
         self.known: dict[int, Known] = {}
         """By size of the request."""
 
     def remember(self, known: Known | None, data: bytes, request: Any) -> Known | None:
         """`request` was read from `data`, and `known` is another one of its size. Gives where its answer goes."""
-        if self.protocol.is_stateful:
+        if not self._remembers:
             return None
         if known is None:
             if len(data) <= MAX_KEPT and len(self.known) < MAX_KNOWN:

@@ -94,6 +94,9 @@ class Shortcut:
     the readers would.
     """
 
+    remembers: ClassVar[bool] = True
+    """To keep messages that may come again (connections/endpoint.py) is cheaper than to read them again."""
+
     def request(self, data: bytes) -> Any | None:
         """The request that `data` is, if it is exactly one of a common shape."""
         del data

@@ -153,34 +153,37 @@ def _outcome(rows: int | None, status_code: str) -> Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class Server:
+    """Who was asked."""
+
     name: str
     """Address and port; empty for Unix sockets."""
     attributes: tuple[Attributes, ...]
 
 
-_NOBODY: Final = _Server("", ())
+_NOBODY: Final = Server("", ())
 
 
-def _server(exchange: Exchange) -> _Server:
+def _server(exchange: Exchange) -> Server:
     """Who was asked; of a Unix socket nothing is known but that it is one."""
     connection: Any = exchange.connection
     if connection.family == AF_UNIX:
         return _NOBODY
     if exchange.role is _CLIENT:
-        return _server_at(connection.remote_address, connection.remote_port)
-    return _server_at(connection.local_address, connection.local_port)
+        return server_at(connection.remote_address, connection.remote_port)
+    return server_at(connection.local_address, connection.local_port)
 
 
 @lru_cache(1024)
-def _server_at(packed: bytes, port: int) -> _Server:
+def server_at(packed: bytes, port: int) -> Server:
+    """The server at an address (16 bytes, IPv4 mapped) and port."""
     address = IPv6Address(packed)
     items: tuple[tuple[str, Value], ...] = ((semconv.SERVER_PORT, port),)
     if not int(address) or address.ipv4_mapped == IPv4Address(0):
-        return _Server("", (Attributes(items),))
+        return Server("", (Attributes(items),))
     host = str(address.ipv4_mapped or address)
     shown = f"[{host}]" if ":" in host else host
-    return _Server(f"{shown}:{port}", (Attributes(((semconv.SERVER_ADDRESS, host), *items)),))
+    return Server(f"{shown}:{port}", (Attributes(((semconv.SERVER_ADDRESS, host), *items)),))
 
 
 @lru_cache(MAX_BLOCKS)

@@ -130,8 +130,10 @@ def shape(words: Sequence[bytes]) -> tuple[bytes, ...]:
     So texts can be kept by it: values are gone where it is cheap to know them, and a key's last number is always 0.
     """
     name = words[0].upper()
-    if name in _FIRST_NAMES:
-        return (words[0], *map(_numbered, words[1:2]), *(b"?" for _ in words[2:3]))
+    count = len(words)
+    if count > 1 and name in _FIRST_NAMES:
+        first = _numbered(words[1])
+        return (words[0], first) if count == 2 else (words[0], first, b"?")
     if name in _ALL_NAMES:
         return (words[0], *map(_numbered, words[1:MAX_WORDS]))
     return tuple(words[:MAX_WORDS])

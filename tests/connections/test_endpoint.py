@@ -6,6 +6,7 @@ from agent.connections import endpoint
 from agent.connections.endpoint import Endpoint, Endpoints, place
 from agent.protocols import Role
 from agent.protocols.http1 import Http1
+from agent.protocols.redis import Redis
 from tests.scenario import Host, play, request, response
 
 
@@ -137,3 +138,10 @@ def test_a_template_that_changed_is_not_taken_from_memory():
     run = play(host)
     assert run.spans[0].name == "GET /items/aaaa"
     assert run.spans[-1].name == "GET /items/{id}"
+
+
+def test_messages_are_not_kept_where_reading_them_is_cheaper():
+    endpoint = Endpoint(Redis)
+    for _ in range(3):
+        assert endpoint.remember(endpoint.known.get(4), b"abcd", object()) is None
+    assert endpoint.known == {}

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocols import Shortcut
-from agent.protocols.redis import PIPELINE_CAPTURE, Redis, RedisShortcut
-from agent.protocols.redis_messages import Command, Kind, Reply
+from agent.protocols.redis import PIPELINE_CAPTURE, Redis
 from agent.spans import semconv
 from agent.spans.span import Resource, Span
-from tests.protocols.test_redis_messages import COMMANDS, REPLIES, array
+from tests.protocols.test_redis_messages import array
 from tests.scenario import Host, Run, facts, play
-from tests.wire import Piece, Sample, read, whole
+from tests.wire import Sample
 
 GET = array(b"GET", b"user:1")
 SET = array(b"SET", b"user:1", b"hunter2")
@@ -248,65 +247,6 @@ def test_unix_sockets_have_no_address():
     assert semconv.SERVER_ADDRESS not in facts(run.spans[0])
 
 
-# The hot path.
-
-
-def read_command(data: bytes) -> Command | None:
-    found = read(Redis(), "request", whole(data)).messages
-    return found[0] if len(found) == 1 else None
-
-
-@pytest.mark.parametrize(
-    "data", [*COMMANDS, array(b"MSET", *[b"x" * 300] * 100), array(b"SET", b"k", b"x" * 5000)]
-)
-def test_shortcut_reads_a_command_as_the_reader_does(data):
-    quick = RedisShortcut().request(data)
-    assert quick == (
-        read_command(data)
-        if data[:2] != b"*0" and data not in (b"*-1\r\n", array(b"set", b"k", b"a\r\nb", b""))
-        else None
-    )
-
-
-words = st.lists(
-    st.sampled_from([b"", b"GET", b"a", b"\r\n", b"$1", b"x" * 300]) | st.binary(max_size=6),
-    min_size=1,
-    max_size=5,
-)
-
-
-@given(words, st.binary(max_size=8), st.integers(0, 40))
-def test_shortcut_never_differs_from_the_reader(items, extra, cut):
-    for data in (array(*items), array(*items) + extra, array(*items)[:cut], extra):
-        quick = RedisShortcut().request(data)
-        if quick is not None:
-            result = read(Redis(), "request", whole(data))
-            assert result.messages == (quick,)
-
-
-@given(
-    st.lists(
-        st.sampled_from([*REPLIES, b"$1", b"\r\n", b"a\r\n", b"$01\r\na\r\n"]), max_size=3
-    ).map(b"".join),
-    st.integers(0, 60),
-    st.integers(0, 60),
-)
-def test_shortcut_never_reads_another_reply(data, captured, more):
-    data = data[:captured] if more else data
-    command = Command((b"GET",), 1, 1)
-    quick = RedisShortcut().response(data, len(data) + more, command)
-    if quick is not None:
-        rest = quick.size - len(data)
-        assert rest >= more
-        result = read(
-            Redis(),
-            "response",
-            [*whole(data), *([] if not rest else [Piece(b"", rest)])],
-            answering=[command],
-        )
-        assert result.messages == (quick,)
-
-
 @contextmanager
 def without_the_hot_path():
     with pytest.MonkeyPatch.context() as patch:
@@ -348,9 +288,3 @@ def test_hot_path_and_general_way_agree(exchanges):
     run_spans, slow_spans = spans(quick), spans(slow)
     for one, other in zip(run_spans, slow_spans, strict=True):
         assert one == replace(other, resource=one.resource)
-
-
-def test_kinds_are_those_of_messages():
-    assert RedisShortcut().response(b"+OK\r\n", 5, Command((b"SET",), 1, 1)) == Reply(
-        Kind.STRING, 5, 2
-    )

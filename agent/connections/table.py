@@ -185,7 +185,7 @@ class Connections:
         connection.tid = fields[2]
         connection.origin = fields[16:] if fields[16] or fields[20] else None
         if connection.speaks is None and not (
-            turn == 1 and _is_expected(connection, fields, payload)
+            turn == 1 and _is_expected(connection, fields, payload) and self._provide(connection)
         ):
             self._undecided(connection, fields, payload)
         elif connection.session is not None or not self._quick(connection, fields, payload):
@@ -452,6 +452,7 @@ class Connections:
         endpoints = connection.process.endpoints
         endpoint = endpoints.learn(role, connection.server_port, protocol)
         _speak(connection, endpoint)
+        self._provide(connection)
         kept = [event for event in connection.kept if event[0][13] == turn]
         connection.kept, connection.heads = (), None
         first = kept[0][0]
@@ -545,10 +546,7 @@ class Connections:
         """Whether the connection is still followed, and whether it still needs the general way."""
         protocol = connection.protocol
         assert protocol is not None
-        if protocol.wants_capture > connection.budget:
-            connection.budget = protocol.wants_capture
-            for direction in (0, 1):
-                self._kernel.set_budget(connection.socket, direction, connection.budget)
+        self._want(connection, protocol.wants_capture)
         if protocol.is_opaque and not protocol.pairing.pending:
             self._mute(connection, protocol.opaque_cause)
         elif connection.trouble >= MAX_TROUBLE or len(protocol.pairing.pending) > MAX_PENDING:
@@ -563,6 +561,19 @@ class Connections:
             connection.expected[requests] = session.requests.position
             connection.expected[1 - requests] = session.responses.position
             self._release(connection)
+
+    def _provide(self, connection: Connection) -> bool:
+        """Its protocol is known: ask for what that wants of every connection."""
+        assert connection.speaks is not None
+        self._want(connection, connection.speaks.capture)
+        return True
+
+    def _want(self, connection: Connection, size: int) -> None:
+        """Capture so much of each turn from now on."""
+        if size > connection.budget:
+            connection.budget = size
+            for direction in (0, 1):
+                self._kernel.set_budget(connection.socket, direction, size)
 
     # What is over.
 

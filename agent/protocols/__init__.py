@@ -122,6 +122,8 @@ class Protocol(ABC):
     is_stateful: ClassVar[bool] = False
     """What a message means depends on those before it on its connection. Then there is an instance for every connection,
     whose `quick` is its hot path, and no message is kept for other connections."""
+    capture: ClassVar[int] = 0
+    """Bytes of each turn that are wanted from the beginning, where the default is too few; 0: the default."""
     is_database: ClassVar[bool] = False
     """A database's or cache's: the setting `database_servers` says whether their own side is reported."""
 

@@ -169,7 +169,7 @@ def _common(
         (semconv.URL_SCHEME, scheme),
     ]
     if not is_known:
-        items.append((semconv.HTTP_REQUEST_METHOD_ORIGINAL, method))
+        items.append((semconv.HTTP_REQUEST_METHOD_ORIGINAL, redaction.mask(method)))
     if template is not None:
         name = f"{name} {template}"
         items.append((semconv.HTTP_ROUTE if is_server else semconv.URL_TEMPLATE, template))
@@ -186,7 +186,8 @@ def _server(host: bytes | None, scheme: str) -> _Server:
     """server.address and server.port, by Host; where it names no port, the scheme's own."""
     if not host:
         return _Server("", ())
-    authority = redaction.authority(host[:MAX_HOST])
+    user, at, place = redaction.authority(host[:MAX_HOST]).rpartition("@")
+    authority = user + at + redaction.mask_shapes(place)
     address, colon, port = authority.rpartition("@")[2].rpartition(":")
     if not colon or not port.isdigit():
         address, port = (address + colon + port).rstrip(":"), ""

@@ -187,7 +187,7 @@ class _Reader:
         """A statement's first words; gives where the rest begins."""
         while at < len(self.tokens) and self.tokens[at] == "(":
             at += 1
-        if at == len(self.tokens):
+        if at >= len(self.tokens):  # beyond: what was opened may not be closed
             return at
         word = self.tokens[at]
         upper = word.upper()

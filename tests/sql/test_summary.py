@@ -83,6 +83,7 @@ SUMMARIES = {
     "SELECT * FROM": "SELECT",
     "WITH": "",
     "EXPLAIN": "EXPLAIN",
+    "EXPLAIN (": "EXPLAIN",
 }  # fmt: skip
 
 

@@ -42,16 +42,16 @@ static __always_inline u64 futex_of(void *registers, bool is_wake)
 static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
 {
 	struct thread *woken = threads.lookup(&pid), fresh = {};
-	bool has_own = waker && waker->own_socket;
+	struct thread *giver = waker && waker->own_socket ? waker : NULL;
 
 	if (woken && woken->own_socket && !woken->is_answered) {
 		/* It waits for a result. Who has it is done with the job. */
-		if (waker && !has_own && is_cause_live(waker))
+		if (waker && !giver && is_cause_live(waker))
 			waker->cause = CAUSE_BACKLOG;
 		return;
 	}
 	if (!woken) {
-		if (!has_own)
+		if (!giver)
 			return;
 		threads.update(&pid, &fresh);
 		woken = threads.lookup(&pid);
@@ -60,7 +60,7 @@ static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
 	}
 	if (is_cause_live(woken) && woken->idle_at && woken->idle_at != futex) {
 		/* It waited elsewhere than where it is idle: in the middle of its work, for something that others hold. */
-		if (has_own) {
+		if (giver) {
 			woken->cause = CAUSE_UNCLEAR;
 			woken->idle_at = futex;
 		}
@@ -69,14 +69,14 @@ static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
 	woken->own_socket = 0;
 	woken->is_used = 0;
 	woken->idle_at = futex;
-	if (!has_own || waker->is_doubtful) {
+	if (!giver || giver->is_doubtful) {
 		woken->cause = CAUSE_UNCLEAR;
 		return;
 	}
-	waker->is_handed = 1;
-	woken->cause_socket = waker->own_socket;
-	woken->cause_turn = waker->own_turn;
-	woken->is_cause_mixed = waker->is_mixed;
+	giver->is_handed = 1;
+	woken->cause_socket = giver->own_socket;
+	woken->cause_turn = giver->own_turn;
+	woken->is_cause_mixed = giver->is_mixed;
 	woken->cause = CAUSE_WOKEN;
 }
 
@@ -87,7 +87,7 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 	u32 tid = (u32)me, pid;
 	struct runtime *runtime;
 	void *registers, *myself;
-	u64 futex, offset;
+	u64 at, futex, offset;
 
 	if (!tid || read_u32(task + OFFSETOF_task_struct__tgid) != me >> 32 || !is_watched())
 		return 0;
@@ -96,13 +96,13 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 		return 0;
 	myself = current_task();
 	registers = user_registers(myself);
-	futex = futex_of(registers, true);
+	/* Read it as a number: the verifier allows no arithmetic with unknown numbers on a pointer of the kernel's. */
+	at = read_u64(&registers);
+	futex = futex_of((void *)at, true);
 	if (!futex)
 		return 0;
 	/* Where registers lie on a stack is the same for all threads of a kernel. */
-	offset = (u64)registers;
-	hide(offset);
-	offset -= read_u64(myself + OFFSETOF_task_struct__stack);
+	offset = at - read_u64(myself + OFFSETOF_task_struct__stack);
 	if (futex_of((void *)read_u64(task + OFFSETOF_task_struct__stack) + offset, false) != futex)
 		return 0;
 	runtime = runtime_now();

@@ -11,7 +11,6 @@
 #include "prelude.h"
 #include "maps.h"
 #include "task.h"
-#include "submit.h"
 #include "work.h"
 
 #define SYSCALL_FUTEX	  202

@@ -1,0 +1,229 @@
+"""What threads are told to have been handed: the programs' own text, compiled for this machine, with a script of calls.
+
+receive THREAD SOCKET TURN    the first bytes of a request came
+answer THREAD SOCKET          the first bytes of its answer left
+reply THREAD                  it received as a client
+wake THREAD OTHER FUTEX       a thread wakes another one that waits there, as for a condition variable
+expire THREAD OTHER FUTEX     the other one is woken by a timer, while this thread is on the processor
+unlock THREAD OTHER FUTEX     a mutex: another kind of wait
+make THREAD OTHER             a thread makes another one
+call THREAD                   prints what it is told: cause, socket, turn
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.kernel.programs import probes_folder
+
+NAMES = {0: "none", 1: "woken", 2: "created", 3: "backlog", 4: "unclear"}
+OFFSETS = {
+    "OFFSETOF_task_struct__tgid": 0,
+    "OFFSETOF_task_struct__pid": 4,
+    "OFFSETOF_task_struct__stack": 8,
+    "OFFSETOF_pt_regs__orig_ax": 0,
+    "OFFSETOF_pt_regs__si": 8,
+    "OFFSETOF_pt_regs__di": 16,
+    "WATCH_BY_DEFAULT": 1,
+    "WATCH_SLOTS": 1,
+    "MAX_SOCKETS": 64,
+    "RING_PAGES": 1,
+}
+HARNESS = r"""
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64; typedef int64_t s64;
+#define BPF_F_MMAPABLE 0
+#define BPF_RINGBUF_OUTPUT(name, pages)
+#define BPF_TABLE(kind, K, V, name, size) BPF_F_TABLE(kind, K, V, name, size, 0)
+#define BPF_PERCPU_ARRAY(name, V, size) BPF_F_TABLE("array", u32, V, name, size, 0)
+#define BPF_F_TABLE(kind, K, V, name, size, flags) \
+	static V name##_values[64]; static bool name##_there[64]; \
+	static V *name##_lookup(K *key) { return *key < 64 && name##_there[*key] ? &name##_values[*key] : NULL; } \
+	static int name##_update(K *key, V *value) { name##_values[*key] = *value; name##_there[*key] = true; return 0; } \
+	static int name##_delete(K *key) { name##_there[*key] = false; return 0; } \
+	static struct { V *(*lookup)(K *); int (*update)(K *, V *); int (*delete)(K *); } name = { \
+		name##_lookup, name##_update, name##_delete }
+#define RAW_TRACEPOINT_PROBE(name) static int name(struct raw_tracepoint *ctx)
+struct raw_tracepoint { u64 args[2]; };
+struct task { u32 tgid, pid; char *stack; char stack_of_it[64]; };
+enum { TGID = 7, REGISTERS_AT = 32 };
+static struct task tasks[64];
+static u32 now;
+static u64 bpf_get_current_pid_tgid(void) { return (u64)TGID << 32 | now; }
+#include "work.c"
+static long copy(void *to, u32 size, const void *from) { memcpy(to, from, size); return 0; }
+static void *task_now(void) { return &tasks[now]; }
+static void *registers_of(void *task) { return ((struct task *)task)->stack_of_it + REGISTERS_AT; }
+static void calls(u32 tid, u64 number, u64 command, u64 futex)
+{
+	u64 registers[3] = {number, command, futex};
+	memcpy(registers_of(&tasks[tid]), registers, sizeof(registers));
+}
+int main(void)
+{
+	char verb[16];
+	unsigned a, b, c;
+	struct watch_slot watched = {};
+	struct runtime runtime = {.locks_start = 0x9000, .locks_end = 0xa000};
+	u32 zero = 0, tgid = TGID;
+	read_kernel = copy;
+	current_task = task_now;
+	user_registers = registers_of;
+	watched.watch[TGID] = WATCH_RUNTIME;
+	watches.update(&zero, &watched);
+	runtimes.update(&tgid, &runtime);
+	for (u32 n = 0; n < 64; n++)
+		tasks[n].tgid = TGID, tasks[n].pid = n, tasks[n].stack = tasks[n].stack_of_it;
+	while (scanf("%15s %u", verb, &now) == 2) {
+		if (!strcmp(verb, "receive") && scanf("%u %u", &a, &b) == 2)
+			turned(a, b, ROLE_SERVER, INGRESS);
+		else if (!strcmp(verb, "answer") && scanf("%u", &a) == 1)
+			turned(a, 0, ROLE_SERVER, EGRESS);
+		else if (!strcmp(verb, "reply"))
+			turned(63, 0, ROLE_CLIENT, INGRESS);
+		else if (!strcmp(verb, "make") && scanf("%u", &a) == 1)
+			made_thread(a);
+		else if (!strcmp(verb, "call")) {
+			struct origin origin;
+			fill_origin(&origin, true);
+			printf("%u %u %u\n", origin.cause, (unsigned)origin.cause_socket, origin.cause_turn);
+		} else if (scanf("%u %x", &a, &c) == 2) {
+			struct raw_tracepoint context = {{(u64)&tasks[a]}};
+			bool is_mutex = !strcmp(verb, "unlock");
+			calls(a, SYSCALL_FUTEX, is_mutex ? 128 : 128 | FUTEX_WAIT_BITSET | 256, c);
+			if (!strcmp(verb, "expire"))
+				calls(now, 1, 0, 0);
+			else
+				calls(now, SYSCALL_FUTEX, 128 | FUTEX_WAKE, c);
+			sched_waking(&context);
+		} else
+			return 1;
+	}
+	return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "main.c").write_text(HARNESS)
+    (folder / "work.c").write_text((probes_folder() / "wake.c").read_text())
+    built = folder / "work"
+    subprocess.run(
+        [
+            *("cc", "-std=gnu17", "-O1", "-w", "-I", str(folder)),
+            *("-I", str(probes_folder() / "include")),
+            *(f"-D{name}={value}" for name, value in OFFSETS.items()),
+            *("-o", str(built), str(folder / "main.c")),
+        ],
+        check=True,
+    )
+    return built
+
+
+@pytest.fixture
+def told(program: Path):
+    def run(script: str) -> list[str]:
+        done = subprocess.run([program], input=script, capture_output=True, text=True, check=True)
+        lines = []
+        for line in done.stdout.splitlines():
+            cause, socket, turn = map(int, line.split())
+            flags = " used" * bool(cause & 256) + " mixed" * bool(cause & 512)
+            is_known = cause & 255 in (1, 2)
+            lines.append(NAMES[cause & 255] + (f" {socket}/{turn}{flags}" if is_known else ""))
+        return lines
+
+    return run
+
+
+def test_one_thread_receives_and_wakes_others(told):
+    """Their calls overtake one another; the words of a condition variable are next to one another."""
+    script = """
+        receive 1 5 1  wake 1 2 0x100  receive 1 6 3  wake 1 3 0x104
+        call 3  call 2  call 2  call 1
+    """
+    assert told(script) == ["woken 6/3", "woken 5/1", "woken 5/1 used", "none"]
+
+
+def test_each_job_is_a_new_wake(told):
+    script = "receive 1 5 1 wake 1 2 0x100 call 2 receive 1 6 1 wake 1 2 0x100 call 2"
+    assert told(script) == ["woken 5/1", "woken 6/1"]
+
+
+def test_who_wakes_the_one_that_waits_for_the_result_is_done(told):
+    """The thread that waits has a request of its own, and keeps it."""
+    script = """
+        receive 1 5 1  wake 1 2 0x100  call 2  wake 2 1 0x200  call 2
+        wake 1 3 0x100  call 3
+    """
+    assert told(script) == ["woken 5/1", "backlog", "woken 5/1"]
+
+
+def test_a_worker_that_answers_is_done(told):
+    script = "receive 1 5 1 wake 1 2 0x100 call 2 answer 2 5 call 2"
+    assert told(script) == ["woken 5/1", "backlog"]
+
+
+def test_a_request_received_counts_before_what_was_handed(told):
+    assert told("receive 1 5 1 wake 1 2 0x100 receive 2 6 1 call 2") == ["none"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "expire 1 2 0x100",
+        "unlock 1 2 0x100",
+        "wake 1 2 0x9100",
+    ],
+)
+def test_timers_mutexes_and_the_runtimes_locks_hand_nothing_over(told, how):
+    assert told(f"receive 1 5 1 {how} call 2") == ["none"]
+
+
+def test_who_has_nothing_hands_nothing_over(told):
+    script = "receive 1 5 1 wake 1 2 0x100 call 2 wake 4 2 0x100 call 2 wake 4 3 0x100 call 3"
+    assert told(script) == ["woken 5/1", "unclear", "none"]
+
+
+def test_what_was_handed_is_not_handed_on(told):
+    """A worker may wake the next one for what others have queued."""
+    script = "receive 1 5 1 wake 1 2 0x100 wake 1 3 0x100 wake 2 3 0x100 call 3 call 2"
+    assert told(script) == ["unclear", "woken 5/1"]
+
+
+def test_a_lock_in_the_middle_of_the_work_is_no_new_work(told):
+    script = """
+        receive 1 5 1  wake 1 2 0x100  call 2
+        wake 4 2 0x300  call 2
+        receive 4 6 1  wake 4 2 0x300  call 2
+    """
+    assert told(script) == ["woken 5/1", "woken 5/1 used", "unclear"]
+
+
+def test_a_thread_made_for_a_request(told):
+    """It, and what it makes, work for that one, also after the answer."""
+    script = "receive 1 5 1 answer 1 5 make 1 2 make 2 3 call 2 call 3 make 4 5 call 5"
+    assert told(script) == ["created 5/1", "created 5/1", "none"]
+
+
+def test_two_requests_before_anything_was_done_about_the_first(told):
+    script = "receive 1 5 1 receive 1 6 1 wake 1 2 0x100 call 2 make 1 3 call 3"
+    assert told(script) == ["unclear", "unclear"]
+    script = "receive 1 5 1 answer 1 5 receive 1 6 1 wake 1 2 0x100 call 2"
+    assert told(script) == ["woken 6/1"]
+
+
+def test_answers_received_meanwhile_are_told(told):
+    assert told("receive 1 5 1 reply 1 wake 1 2 0x100 call 2") == ["woken 5/1 mixed"]
+
+
+def test_an_idle_thread_forgets_the_request_that_it_answered(told):
+    script = "receive 1 5 1 answer 1 5 wake 4 1 0x100 make 1 2 call 2"
+    assert told(script) == ["none"]

@@ -224,6 +224,8 @@ def _programs(planned: Plan) -> Iterator[Finding]:
                 exists = Path(name, "cgroup.procs").exists()
             elif kind == "raw_tracepoint":
                 exists = btf.has_typedef(f"btf_trace_{name}")
+            elif kind in ("uprobe", "uretprobe"):
+                exists = Path("/sys/bus/event_source/devices/uprobe").exists()
             elif kind in ("fentry", "fexit"):
                 exists = btf.argument_count(name) is not None
             else:

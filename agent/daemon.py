@@ -35,6 +35,7 @@ from agent.export.settings import ExportSettings, Otlp
 from agent.kernel.layout import structs
 from agent.kernel.loader import Loader, plan
 from agent.kernel.side import KernelSide, Watches
+from agent.kernel.uprobes import Uprobes
 from agent.pipeline import KIND_PROCESS, Pipeline
 from agent.processes.discovery import Discovery
 from agent.processes.host import read_host
@@ -119,6 +120,7 @@ class Daemon:
         """Processes that the recording has been told of."""
         self._described: dict[int, Process] = {}
         """Processes of whose runtime the kernel side has been told, or of which there is nothing to tell."""
+        self._uprobes = Uprobes({})
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises a KernelError if this machine cannot do it."""
@@ -128,6 +130,10 @@ class Daemon:
         try:
             with self._loaded() as side:
                 self._side = side
+                self._uprobes = Uprobes(side.attached.programs)
+                for process in list(self.discovery):
+                    if process.is_traced:
+                        self._describe(process)
                 took = time.monotonic() - started
                 print(  # noqa: T201  (the line that scripts wait for)
                     f"ready: {len(side.attached.programs)} programs attached in {took:.1f} s",
@@ -140,6 +146,7 @@ class Daemon:
                 gc.set_threshold(*GC_THRESHOLDS)
                 self._loop(side)
                 notify_service_manager("STOPPING=1")
+                self._uprobes.close()
                 side.detach()
                 self._drain(side)
                 self._collect(side)
@@ -237,7 +244,11 @@ class Daemon:
             self._described.clear()
         self._described[process.pid] = process
         layout = layout_of(process, self._proc)
-        if layout is not None and self._side.set_runtime(process.pid, layout.kind, layout.fields()):
+        if layout is None:
+            return
+        for hook, path, offset in layout.probes:
+            self._uprobes.attach(process.pid, hook, path, offset)
+        if self._side.set_runtime(process.pid, layout.kind, layout.fields()):
             self._watches.add(process.pid, WATCH_RUNTIME)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:
@@ -251,6 +262,7 @@ class Daemon:
     def exited(self, pid: int) -> None:
         """A process ended."""
         self._described.pop(pid, None)
+        self._uprobes.exited(pid)
         self.discovery.exited(pid)
 
     def listening(self, pid: int, port: int) -> None:

@@ -41,6 +41,7 @@ FOUND: Final = {
     correlate.RULE_OPENER: "the connection of this call was opened in the course of that request",
     correlate.RULE_HANDOFF: "the thread that received that request woke the idle thread that then made this call",
     correlate.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
+    correlate.RULE_TASK: "the task that made this call, or one that made that task, received that request",
     TRACEPARENT: _HEADER.format("traceparent"),
     B3: _HEADER.format("b3 or X-B3-… header"),
     JAEGER: _HEADER.format("uber-trace-id"),
@@ -51,7 +52,7 @@ FOUND: Final = {
 """By rule: why that is the parent."""
 FROM_HEADER: Final = frozenset({TRACEPARENT, B3, JAEGER, DATADOG, XRAY, RULE_TCP_OPTION})
 WITHIN_PROCESS: Final = frozenset(
-    {correlate.RULE_THREAD, correlate.RULE_OPENER, correlate.RULE_HANDOFF}
+    {correlate.RULE_THREAD, correlate.RULE_OPENER, correlate.RULE_HANDOFF, correlate.RULE_TASK}
 )
 """Rules that find parents in the same process only."""
 
@@ -62,6 +63,7 @@ NOT_FOUND: Final = {
     correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads, so the thread says nothing",
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
     correlate.REFUSED_HANDOFF: "refused: the thread was woken for this work by a thread of which nobody knows for whom it was working",
+    correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }
 """By rule: why there is no parent."""

@@ -95,6 +95,8 @@ int connect_opened(u64 *ctx)
 			return 0;
 		role = ROLE_SERVER;
 	}
+	if (role == ROLE_SERVER)
+		context_accepted(identify(sk));
 	state_of(identify(sk), sk, role);
 	return 0;
 }
@@ -131,6 +133,8 @@ int connect_opened(struct pt_regs *regs)
 			return 0;
 		role = ROLE_SERVER;
 	}
+	if (role == ROLE_SERVER)
+		context_accepted(identify(sk));
 	state_of(identify(sk), sk, role);
 	return 0;
 }

@@ -39,6 +39,7 @@ MAX_ENVIRON: Final = 1 << 18
 MAX_VALUE: Final = 2048
 MAX_VARIABLES: Final = 64
 MAX_MAPS: Final = 1 << 21
+_START: Final = re.compile(rb"([0-9a-f]+)-[0-9a-f]+ \S+ 0+ \S+ [1-9]\S* *(/.*)")
 _WRITABLE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+ *(.*)")
 """Bytes of /proc/PID/maps read: 20 000 mappings."""
 MAX_MAPPED: Final = 1024
@@ -210,6 +211,21 @@ class Proc:
             if len(found) >= MAX_MAPPED:
                 break
         return found
+
+    def starts(self, pid: int) -> list[tuple[int, str]]:
+        """Where the first bytes of files are mapped: address, and path as the process sees it."""
+        found = []
+        for line in _read_all(f"{self.root}/{pid}/maps", MAX_MAPS).split(b"\n"):
+            if match := _START.match(line):
+                path = clean(match[2], limit=MAX_PATH).removesuffix(" (deleted)")
+                found.append((int(match[1], 16), path))
+            if len(found) >= MAX_MAPPED:
+                break
+        return found
+
+    def inside(self, pid: int, path: str) -> str:
+        """A path at which a file that the process sees can be opened."""
+        return f"{self.root}/{pid}/root/{path.lstrip('/')}"
 
     def executable(self, pid: int) -> str:
         """A path at which the running executable can be opened, whatever container it is from or if deleted."""

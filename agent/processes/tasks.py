@@ -13,10 +13,13 @@ hand-off.
 
 from __future__ import annotations
 
+import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from agent.binaries.elf import open_elf
+from agent.binaries.python import read_interpreter, version_of
 from agent.processes.runtime import Kind
 
 if TYPE_CHECKING:
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
 
 ALL_ADDRESSES: Final = (0, (1 << 64) - 1)
 _CPYTHON: Final = re.compile(r"/(?:python[\d.]*[dmt]?|libpython[\d.]+[a-z]*\.so[\d.]*)$")
+
+
+_GLIBC: Final = re.compile(r"/libc(?:\.so\.6|-2\.\d+\.so)$")
+THREAD_SPECIFIC: Final = 0x310
+"""`specific_1stblock` in glibc's struct pthread, where the thread pointer points; each entry is a number and a pointer.
+The same from 2.4 to 2.41 on x86_64 (nptl/descr.h)."""
+COPIED: Final = "uretprobe:PyContext_CopyCurrent"
 
 
 class Process(Protocol):
@@ -46,6 +56,12 @@ class Proc(Protocol):
     def writable(self, pid: int) -> Sequence[tuple[int, int, str]]:
         """Writable mappings: start, end, file."""
 
+    def starts(self, pid: int) -> Sequence[tuple[int, str]]:
+        """Where the first bytes of files are: address, file."""
+
+    def inside(self, pid: int, path: str) -> str:
+        """Where a file that the process sees can be opened."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -59,6 +75,8 @@ class Layout:
     """At most 4, and what they are is said at the branch of the kind in probes/include/work.h; likewise"""
     offsets: tuple[int, ...] = ()
     """at most 6."""
+    probes: tuple[tuple[str, str, int], ...] = ()
+    """Hook, file and offset of what is to be attached to it."""
 
     def fields(self) -> dict[str, int]:
         """As the fields of `struct runtime`, but for the kind."""
@@ -74,15 +92,48 @@ def layout_of(process: Process, proc: Proc) -> Layout | None:
 
 
 def _python(process: Process, proc: Proc) -> Layout | None:
+    locks = _data_of_python(process, proc)
+    contexts = _contexts_of(process, proc)
+    if locks is None:
+        return None
+    return Layout(locks=locks) if contexts is None else replace(contexts, locks=locks)
+
+
+def _contexts_of(process: Process, proc: Proc) -> Layout | None:
+    """How to read contexts; None for a version, a processor or a C library that we do not know."""
+    mapped = proc.starts(process.pid)
+    if platform.machine() != "x86_64" or not any(_GLIBC.search(path) for _, path in mapped):
+        return None
+    for start, path in mapped:
+        version = version_of(path)
+        if version is None:
+            continue
+        file = proc.inside(process.pid, path)
+        elf = open_elf(file)
+        if elf is None:
+            continue
+        with elf:
+            found = read_interpreter(elf, version)
+        if found is not None:
+            return Layout(
+                kind="RUNTIME_PYTHON",
+                addresses=(start - found.base + found.runtime + found.key_at,),
+                offsets=(found.context_at, THREAD_SPECIFIC),
+                probes=((COPIED, file, found.copy_offset),),
+            )
+    return None
+
+
+def _data_of_python(process: Process, proc: Proc) -> tuple[int, int] | None:
     start = end = 0
     for first, behind, path in proc.writable(process.pid):
         if path and _CPYTHON.search(path):
             start, end = start or first, behind
         elif end and not path and first == end:
-            return Layout(locks=(start, behind))
+            return start, behind
         elif end:
             break
-    return Layout(locks=(start, end)) if end else None
+    return (start, end) if end else None
 
 
 def _ruby(process: Process, proc: Proc) -> Layout | None:

@@ -52,12 +52,14 @@ RULE_THREAD: Final = "thread"
 RULE_OPENER: Final = "opener"
 RULE_HANDOFF: Final = "handoff"
 RULE_CREATED: Final = "created"
+RULE_TASK: Final = "task"
 RULE_NONE: Final = "none"
 RULE_LATE: Final = "link"
 REFUSED_GOROUTINE: Final = "refused:goroutine"
 REFUSED_CONCURRENT: Final = "refused:concurrent"
 REFUSED_BACKLOG: Final = "refused:backlog"
 REFUSED_HANDOFF: Final = "refused:handoff"
+REFUSED_TASK: Final = "refused:task"
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
@@ -67,7 +69,7 @@ MAX_THREADS: Final = 65536
 _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
 
-CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR = range(5)
+CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR, CAUSE_TASK = range(6)
 CAUSE_USED: Final = 256
 CAUSE_MIXED: Final = 512
 """As in probes/include/events.h."""
@@ -75,10 +77,13 @@ _CAUSE_KIND: Final = 255
 MAX_SERVED: Final = 8192
 """Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it."""
 
-_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED))
+_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_TASK))
 """Rules that find the work for which a call was made."""
 
 Key = tuple[Any, int]
+Served = tuple[int, "Exchange | None"]
+"""A turn and the exchange whose request it is; None if there are several in it."""
+_NEVER: Final[Served] = (0, None)
 Origin = tuple[int, int, int, int, int]
 """As in `connections.table`."""
 
@@ -94,8 +99,8 @@ class Correlator:
         """By thread: what it works for."""
         self._open: dict[int, int] = {}
         """By thread: server exchanges that began in it and are under way."""
-        self._served: dict[int, tuple[int, Exchange | None]] = {}
-        """By socket: the turn of the last request there and its exchange, None if there are several in that turn."""
+        self._served: dict[int, tuple[Served, Served]] = {}
+        """By socket: the last request there, and the one before it, for what a task does after its response."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
         self.stamps = Stamps()
@@ -245,10 +250,14 @@ class Correlator:
         """A request came on its connection: what was handed on from here is known by its turn."""
         connection, served = exchange.connection, self._served
         before = served.pop(connection.socket, None)
-        is_alone = before is None or before[0] != connection.turn
-        if before is None and len(served) >= MAX_SERVED:
-            del served[next(iter(served))]
-        served[connection.socket] = (connection.turn, exchange if is_alone else None)
+        if before is None:
+            if len(served) >= MAX_SERVED:
+                del served[next(iter(served))]
+            before = (_NEVER, _NEVER)
+        if before[0][0] == connection.turn:
+            served[connection.socket] = ((connection.turn, None), before[1])
+        else:
+            served[connection.socket] = ((connection.turn, exchange), before[0])
 
     def _handed(self, origin: Origin) -> tuple[Exchange | None, str]:
         """The server exchange that a thread was handed by another, and the rule; or none, and why."""
@@ -256,10 +265,16 @@ class Correlator:
         kind = cause & _CAUSE_KIND
         if kind == CAUSE_BACKLOG:
             return None, REFUSED_BACKLOG
-        served = self._served.get(socket)
-        if kind == CAUSE_UNCLEAR or served is None or served[0] != turn or served[1] is None:
+        served = self._served.get(socket, (_NEVER, _NEVER))
+        if kind == CAUSE_TASK:
+            # Tasks are told apart, so what it does after the response is surely done for the same request.
+            tasks = served[0][1] if served[0][0] == turn else None
+            if served[1][0] == turn:
+                tasks = served[1][1]
+            return tasks, RULE_TASK if tasks is not None else REFUSED_TASK
+        work = served[0][1]
+        if kind == CAUSE_UNCLEAR or served[0][0] != turn or work is None:
             return None, REFUSED_HANDOFF
-        work = served[1]
         if work.end_ns and cause & CAUSE_USED:
             # What it was handed is surely done; it may have gone on with something that nobody woke it for.
             return None, REFUSED_BACKLOG
@@ -271,13 +286,12 @@ class Correlator:
         """For which server exchange a client exchange is made."""
         connection = exchange.connection
         runtime = connection.process.runtime
+        opener, connection.opener = connection.opener, None
         if origin is not None and origin[4] and not runtime.uses_goroutines:
-            connection.opener = None
             exchange.parent, exchange.rule = self._handed(origin)
-            return
-        opener = connection.opener
+            if exchange.rule != REFUSED_TASK or opener is None or opener.end_ns:
+                return
         if opener is not None:
-            connection.opener = None
             if not opener.end_ns:
                 exchange.parent, exchange.rule = opener, RULE_OPENER
                 return

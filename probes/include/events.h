@@ -51,6 +51,7 @@ enum cause {
 	CAUSE_CREATED = 2, /* that thread, or one that it made, made it */
 	CAUSE_BACKLOG = 3, /* what it was handed is over, and nobody woke it for what it does now */
 	CAUSE_UNCLEAR = 4, /* it was woken, but by a thread of which the work is not known */
+	CAUSE_TASK = 5, /* `task` works for the request named; for none that is known where cause_socket is 0 */
 };
 
 /* Set beside a cause: the thread has made calls since it was handed the work. */

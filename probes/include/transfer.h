@@ -154,6 +154,8 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 
 	if (state->turn != before)
 		turned(socket, state->turn, state->role, direction);
+	if (direction == INGRESS && state->role == ROLE_SERVER)
+		context_received(socket);
 
 	if (state->is_muted)
 		return;

@@ -44,6 +44,8 @@ static __always_inline struct runtime *runtime_now(void)
 	return watch && (*watch & WATCH_RUNTIME) ? runtimes.lookup(&tgid) : NULL;
 }
 
+#include "python.h"
+
 /* The logical task that is running on this thread, by the runtime's kind. A branch per kind. */
 static __always_inline void fill_task(struct origin *origin, const struct runtime *runtime)
 {
@@ -69,6 +71,10 @@ static __always_inline void fill_origin(struct origin *origin, bool is_call)
 	origin->cause = CAUSE_NONE;
 	if (runtime)
 		fill_task(origin, runtime);
+	if (runtime && runtime->kind == RUNTIME_PYTHON)
+		fill_context(origin, runtime);
+	if (origin->cause != CAUSE_NONE)
+		return;
 	if (!thread || thread->cause == CAUSE_NONE)
 		return;
 	origin->cause_socket = thread->cause_socket;

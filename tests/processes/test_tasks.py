@@ -19,6 +19,13 @@ class Proc:
     def __init__(self, *mappings: tuple[int, int, str]) -> None:
         self.mappings = mappings
 
+    def starts(self, pid: int) -> list[tuple[int, str]]:
+        assert pid == 7
+        return [(start, path) for start, _, path in self.mappings if path]
+
+    def inside(self, pid: int, path: str) -> str:
+        return f"/nowhere/{pid}{path}"
+
     def writable(self, pid: int) -> tuple[tuple[int, int, str], ...]:
         assert pid == 7
         return self.mappings

@@ -445,6 +445,72 @@ def test_connections_whose_requests_are_handed_on_are_bounded(host, monkeypatch)
     found = family(play(host))
     assert found["client /call/0"] == ("refused:handoff", None)
     assert found["client /call/1"] == ("handoff", "server /2")
+# 3: tasks that a runtime tells apart.
+
+TASK = 5
+
+
+def test_a_task_works_for_its_request_whatever_its_thread_received(host):
+    """An event loop: one thread, requests that overtake one another, answers between."""
+    fronts = [
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in range(3)
+    ]
+    told = [front.handed(TASK) for front in fronts]
+    backs = [host.connect(process=10, port=50000 + n, server=("10.9.9.9", 80)) for n in range(3)]
+    for n in (2, 0, 1):
+        backs[n].sent(request(f"/call/{n}"), origin=told[n])
+    for n in (1, 2, 0):
+        backs[n].received(response())
+    backs[0].sent(request("/more"), origin=told[1]).received(response())
+    for n in range(3):
+        fronts[n].sent(response())
+    found = family(play(host))
+    assert found["client /more"] == ("task", "server /1")
+    for n in range(3):
+        assert found[f"client /call/{n}"] == ("task", f"server /{n}")
+
+
+def test_what_a_task_does_after_the_response_is_linked_though_the_next_request_is_there(host):
+    front = host.accept().received(request("/a"))
+    told = front.handed(TASK)
+    front.sent(response()).received(request("/b"))
+    host.wait(10_000_000)
+    back = host.connect(process=10, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/late"), origin=told).received(response())
+    front.sent(response())
+    run = play(host)
+    assert family(run)["client /late"] == ("link", None)
+    (late,) = [span for span in run.spans if name(span) == "client /late"]
+    (first,) = [span for span in run.spans if name(span) == "server /a"]
+    assert [link.span_id for link in late.links] == [first.span_id]
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_a_task_that_was_made_for_nothing_claims_nothing(host, requests):
+    """Not even where one request alone is under way."""
+    for n in range(requests):
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+    back = host.connect(process=10, port=50000, server=("10.9.9.9", 80))
+    told = {"cause_socket": 0, "cause_turn": 0, "cause": TASK}
+    back.sent(request("/b"), origin=told).received(response())
+    assert family(play(host))["client /b"] == ("refused:task", None)
+
+
+def test_a_request_before_the_last_two_is_forgotten(host):
+    front = host.accept().received(request("/a"))
+    told = front.handed(TASK)
+    for path in ("/b", "/c"):
+        front.sent(response()).received(request(path))
+    back = host.connect(process=10, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/late"), origin=told).received(response())
+    assert family(play(host))["client /late"] == ("refused:task", None)
+
+
+def test_pipelined_requests_of_a_task_are_not_told_apart(host):
+    front = host.accept().received(request("/a") + request("/b"))
+    back = host.connect(process=10, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/c"), origin=front.handed(TASK)).received(response())
+    assert family(play(host))["client /c"] == ("refused:task", None)
 
 
 # 4: headers of client requests.

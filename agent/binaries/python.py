@@ -99,7 +99,7 @@ def _exported(elf: Elf, wanted: frozenset[bytes]) -> dict[bytes, int]:
         if at:
             places[at] = name
     for entry in _SYMBOL.iter_unpack(raw[: len(raw) // _SYMBOL.size * _SYMBOL.size]):
-        name = places.get(entry[0])
-        if name is not None and entry[3]:
-            found[name] = entry[4]
+        place = places.get(entry[0])
+        if place is not None and entry[3]:
+            found[place] = entry[4]
     return found

@@ -291,10 +291,9 @@ class Correlator:
             exchange.parent, exchange.rule = self._handed(origin)
             if exchange.rule != REFUSED_TASK or opener is None or opener.end_ns:
                 return
-        if opener is not None:
-            if not opener.end_ns:
-                exchange.parent, exchange.rule = opener, RULE_OPENER
-                return
+        if opener is not None and not opener.end_ns:
+            exchange.parent, exchange.rule = opener, RULE_OPENER
+            return
         if runtime.uses_goroutines:
             exchange.rule = REFUSED_GOROUTINE
             return

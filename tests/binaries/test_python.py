@@ -69,14 +69,14 @@ def test_the_current_context_is_found_in_memory(path: str):
         assert running.stdout is not None
         for _ in range(2):  # in a thread, and in the main one
             thread, state, context = json.loads(running.stdout.readline())
-            layout = layout_of(Known(running.pid), Proc())  # type: ignore[arg-type]  # see Known
+            layout = layout_of(Known(running.pid), Proc())
             assert layout is not None
             assert layout.kind == "RUNTIME_PYTHON"
             with open(f"/proc/{running.pid}/mem", "rb") as memory:
 
                 def read(address: int, size: int) -> int:
-                    memory.seek(address)  # noqa: B023  # called in this round alone
-                    return int.from_bytes(memory.read(size), "little")  # noqa: B023
+                    memory.seek(address)
+                    return int.from_bytes(memory.read(size), "little")
 
                 key = read(layout.addresses[0], 4)
                 assert read(thread + THREAD_SPECIFIC + 16 * key + 8, 8) == state

@@ -445,6 +445,8 @@ def test_connections_whose_requests_are_handed_on_are_bounded(host, monkeypatch)
     found = family(play(host))
     assert found["client /call/0"] == ("refused:handoff", None)
     assert found["client /call/1"] == ("handoff", "server /2")
+
+
 # 3: tasks that a runtime tells apart.
 
 TASK = 5

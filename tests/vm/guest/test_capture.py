@@ -270,6 +270,33 @@ def test_64_connections_through_a_chain(
     assert len(roots) == requests + len(without)
 
 
+@pytest.mark.parametrize("per", ["request", "connection"])
+def test_tasks_of_one_thread_are_told_apart(servers: Servers, tracing: Tracing, per: str) -> None:
+    """asyncio: 32 requests at once in one thread, two calls each, in whatever order; every call has its own request."""
+    requests = 160
+    first = 700_000 if per == "request" else 800_000
+    backend = servers.python("backend.py")
+    front = servers.python("tasks.py", "--backend", backend.port, "--per", per)
+    words = ("--port", front.port, "--requests", requests, "--threads", 32, "--first", first)
+    told = json.loads(python("client.py", *words))
+    assert (told["ok"], told["failed"]) == (requests, 0)
+    received = {
+        span.span_id: span for span in tracing.wait(SERVER, front.port, requests, service="tasks")
+    }
+    calls = [
+        span
+        for span in tracing.wait(CLIENT, backend.port, 2 * requests)
+        if number_of(span).isdigit()
+    ]
+    assert len(calls) == 2 * requests
+    right = [s for s in calls if number_of(received.get(s.parent_span_id)) == number_of(s)]
+    without = [s for s in calls if not s.parent_span_id]
+    assert len(right) + len(without) == len(calls)
+    assert len(without) <= len(calls) // 100
+    rules = Counter(str(span.attributes["zerospan.parent.rule"]) for span in right)
+    assert rules["task"] == len(right)
+
+
 def test_a_first_span_comes_soon(servers: Servers, tracing: Tracing) -> None:
     server = servers.python("backend.py")
     curl(f"{server.url}/items/1")

@@ -45,7 +45,7 @@ class Service:
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def _later(self, number: str) -> None:
-        await asyncio.sleep(random.random() / 20)  # noqa: S311  # requests overtake one another
+        await asyncio.sleep(random.random() / 20)  # requests overtake one another
         await self._backend.ask(number)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

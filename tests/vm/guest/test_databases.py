@@ -133,7 +133,7 @@ class Mariadb:
             f"CREATE USER app@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
             "GRANT ALL ON *.* TO app@'127.0.0.1'",
             "CREATE TABLE bench.users (id int auto_increment PRIMARY KEY, name text)",
-            "INSERT INTO bench.users (name) SELECT concat('user ', seq) FROM seq_1_to_50",
+            "INSERT INTO bench.users (name) SELECT concat('user ', seq) FROM bench.seq_1_to_50",
             "CREATE TABLE bench.events (id int auto_increment PRIMARY KEY, what text)",
         )
 

@@ -620,7 +620,7 @@ class Connections:
         connection.quick = None
         connection.remaining = 0
         if connection.protocol is not None:
-            connection.protocol.pairing.pending.clear()
+            connection.protocol.forget()
 
     # Losses.
 

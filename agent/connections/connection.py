@@ -48,6 +48,12 @@ class Connection:
     """
 
     role = Role.UNKNOWN
+    opened_ns = 0
+    """Client: when it connected; 0 where that was not seen."""
+    is_counted = False
+    """Client: its beginning was seen, and no request was missed since."""
+    requests = 0
+    """Client: those so far."""
     is_tls = False
     transport = "tcp"
     """`udp` for one query by datagram; of Unix sockets the family tells."""

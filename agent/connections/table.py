@@ -170,6 +170,8 @@ class Connections:
         elif role == _CLIENT:
             _settle_role(connection, _CLIENT, EGRESS)
             connection.endpoint = process.endpoints.by_place.get(_AS_CLIENT | remote_port)
+            connection.opened_ns = time_ns
+            connection.is_counted = True
             self._follower.opened(connection, tid, fields[14:] if task or cause else None)
 
     def data(self, fields: tuple[Any, ...], payload: bytes) -> None:
@@ -224,6 +226,10 @@ class Connections:
             exchange = Exchange(connection.speaks, connection.role, request, start_ns or time_ns)  # type: ignore[arg-type]
             exchange.connection = connection
             exchange.known = known
+            if direction:  # a client's
+                connection.requests += 1
+                if connection.is_counted:
+                    exchange.ordinal = connection.requests
             connection.quick = exchange
             connection.remaining = -1
             expected[direction] = position + size
@@ -620,7 +626,7 @@ class Connections:
         connection.quick = None
         connection.remaining = 0
         if connection.protocol is not None:
-            connection.protocol.pairing.pending.clear()
+            connection.protocol.forget()
 
     # Losses.
 
@@ -651,6 +657,7 @@ class Connections:
                 self._abandon(exchange, ledger.lost, LOST_RECORDS)
         self._forget_pending(connection)
         self._release(connection)
+        connection.is_counted = False
         missed = _count_requests(connection, connection.turn + 1, turn)
         missed += session is not None and (session.is_within_head or session.is_uncounted)
         if fields is not None and fields[14] == requests:
@@ -695,6 +702,7 @@ class Connections:
         """Read nothing up to the end of a turn of responses."""
         connection.skip_turn = turn
         connection.resume_at = -1
+        connection.is_counted = False
         # So the hot path leaves the connection to `_resume`.
         connection.expected[connection.request_direction] = -1
 
@@ -759,6 +767,9 @@ class _Listener:
         """A request's head is known."""
         connection = self._connection
         exchange.connection = connection
+        connection.requests += 1
+        if connection.is_counted:
+            exchange.ordinal = connection.requests
         connection.is_pipelined = connection.is_pipelined or len(connection.pending()) > 1
         self._table._ledger.captured += 1
         place = position

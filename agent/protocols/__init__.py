@@ -152,6 +152,10 @@ class Protocol(ABC):
     def response(self, stream: Stream) -> Wire[object]:
         """Read exactly one response: the one to the oldest request that has none yet."""
 
+    def forget(self) -> None:
+        """Messages were missed: what is under way ends here, and what was said last may not hold any more."""
+        self.pairing.pending.clear()
+
     @classmethod
     def datagram(cls, data: bytes) -> Datagram | None:
         """The message that a datagram, or its captured beginning, is; None if it is none of this protocol."""

@@ -138,7 +138,7 @@ class Mysql(Protocol):
         stream.begin()
         begun = stream.position
         size, sequence = yield from read_packet(stream)
-        if self.is_connecting or sequence:
+        if sequence:
             yield from self._read_answer(stream, size, sequence)
             return None
         if not size:
@@ -228,6 +228,12 @@ class Mysql(Protocol):
     def is_end_sure(response: Result) -> bool:
         """Not where packets lay in a hole."""
         return not response.is_end_guessed
+
+    def forget(self) -> None:
+        """Statements keep their numbers."""
+        super().forget()
+        self.last_prepared = None
+        self.is_connecting = self.is_uploading = False
 
     # What a client sends.
 

@@ -46,6 +46,8 @@ class Exchange:
     end_ns = 0
     """When the last byte of the response passed, or the failure was seen."""
     failure: Failure | None = None
+    ordinal = 0
+    """Of a client's: the how-manieth on its connection, from 1; 0 where that is not known."""
     connection: Any = None
     """Where it took place; set and read by `connections` and above."""
     known: Any = None

@@ -233,6 +233,14 @@ class Postgresql(Protocol):
         """Not where messages lay in a hole."""
         return not response.is_end_guessed
 
+    def forget(self) -> None:
+        """Statements with a name keep it; the one without, and portals, are new with every use."""
+        super().forget()
+        self.statements.pop(b"", None)
+        self.portals.clear()
+        self.strays = 0
+        self.is_asking = self.is_copying = self._has_rows = False
+
     # What a client sends.
 
     def parsed(self, name: bytes, text: bytes) -> None:

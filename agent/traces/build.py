@@ -20,6 +20,8 @@ _KIND_SERVER = SpanKind.SERVER
 _UNSET = Status.UNSET
 _ERROR = Status.ERROR
 _TIME_TO_FIRST_BYTE = semconv.TIME_TO_FIRST_BYTE
+_CONNECTION_REQUESTS = semconv.CONNECTION_REQUESTS
+_CONNECTION_SETUP_TIME = semconv.CONNECTION_SETUP_TIME
 
 
 class Builder:
@@ -39,9 +41,17 @@ class Builder:
         parent = exchange.parent
         own = _provenance(exchange.rule, exchange.failure)
         start_ns, first_byte_ns, end_ns = exchange.start_ns, exchange.first_byte_ns, exchange.end_ns
-        if first_byte_ns:
-            waited = Attributes(((_TIME_TO_FIRST_BYTE, (first_byte_ns - start_ns) / 1e9),))
-            blocks = (*description.attributes, *network, own, waited)
+        ordinal = exchange.ordinal
+        if first_byte_ns or ordinal:
+            items: tuple[tuple[str, Value], ...] = ()
+            if first_byte_ns:
+                items = ((_TIME_TO_FIRST_BYTE, (first_byte_ns - start_ns) / 1e9),)
+            if ordinal:
+                items += ((_CONNECTION_REQUESTS, ordinal),)
+                opened_ns = connection.opened_ns
+                if ordinal == 1 and start_ns >= opened_ns > 0:
+                    items += ((_CONNECTION_SETUP_TIME, (start_ns - opened_ns) / 1e9),)
+            blocks = (*description.attributes, *network, own, Attributes(items))
         else:
             blocks = (*description.attributes, *network, own)
         error = description.error_type
@@ -99,7 +109,10 @@ def describe_network(connection: Any) -> tuple[Attributes, ...]:
     if connection.family == AF_UNIX:
         return _UNIX
     peer = _peer(connection.remote_address, connection.transport, connection.is_server)
-    return peer, Attributes(((semconv.NETWORK_PEER_PORT, connection.remote_port),))
+    items: tuple[tuple[str, Value], ...] = ((semconv.NETWORK_PEER_PORT, connection.remote_port),)
+    if not connection.is_server and connection.transport == "tcp":
+        items += ((semconv.CONNECTION_ID, f"{connection.socket:x}"),)
+    return peer, Attributes(items)
 
 
 _UNIX = (Attributes(((semconv.NETWORK_TRANSPORT, "unix"),)),)

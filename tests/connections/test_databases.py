@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.spans.span import Span
+from tests.protocols import mysql_bytes as my
 from tests.protocols import postgresql_bytes as pg
 from tests.scenario import Host, Run, Socket, facts, play
 
@@ -142,3 +143,53 @@ def test_a_servers_own_side_can_be_left_out(host):
     run = Run(reports_database_servers=False).take(host.records).finish()
     assert (run.spans, run.outside.muted) == ([], [socket.number])
     assert run.ledger.connections["muted_not_reported"] == 1
+
+
+def test_a_statement_without_a_name_is_not_told_of_an_execution_behind_a_loss(host):
+    socket = startup(client(host))
+    socket.asks(pg.parse("SELECT a FROM old") + pg.SYNC).answers(pg.PARSED + pg.ready())
+    socket.asks(pg.parse("SELECT a FROM new") + pg.SYNC, is_lost=True).answers(
+        pg.PARSED + pg.ready()
+    )
+    socket.asks(pg.bind() + pg.execute() + pg.SYNC).answers(ANSWER)
+    run = play(host)
+    assert lines(run) == [("client", "PREPARE SELECT old", None), ("client", "shop", 1)]
+    assert run.counts == {"captured": 3, "spans": 2, "lost": {"ring_full": 1}}
+
+
+def test_a_lost_end_of_copy_does_not_make_the_rest_a_copy(host):
+    socket = startup(client(host))
+    socket.asks(pg.query("COPY a FROM STDIN")).answers(pg.message(b"G", b"\0\0\0"))
+    socket.asks(pg.message(b"d", b"x\n") + pg.message(b"c"))
+    socket.answers(pg.complete("COPY 1") + pg.ready(), is_lost=True)
+    for _ in range(3):
+        socket.asks(pg.query("SELECT a FROM b")).answers(pg.results(b"1") + pg.ready())
+    run = play(host)
+    assert lines(run)[-1] == ("client", "SELECT b", 1)
+    assert run.counts["captured"] in (4, 5)
+
+
+def test_a_lost_end_of_authentication_does_not_hide_the_commands(host):
+    socket = host.connect(server=("10.0.0.1", 3306)).answers(my.greeting()).asks(my.answer())
+    socket.answers(my.packet(2, my.ok()), is_lost=True)
+    for _ in range(3):
+        socket.asks(my.query("SELECT a FROM b")).answers(my.packets(*my.results(my.row(b"1"))))
+    assert lines(play(host))[-1] == ("client", "SELECT b", 1)
+
+
+def test_greeting_and_commands(host):
+    socket = host.accept(port=3306)
+    socket.answers(my.greeting()).asks(my.answer()).answers(my.packet(2, my.ok()))
+    for _ in range(3):
+        socket.asks(my.query("SELECT a FROM b")).answers(my.packets(*my.results(my.row(b"1"))))
+    socket.asks(my.command(1)).close()
+    run = play(host)
+    assert lines(run) == [("server", "SELECT b", 1)] * 3
+    assert run.counts == {"captured": 3, "spans": 3}
+
+
+def test_greeting_in_the_middle_of_a_connection_is_none(host):
+    socket = host.accept(port=3306)
+    socket.asks(b"\x16\x03\x01\x02").answers(my.greeting())
+    run = play(host)
+    assert (run.spans, run.outside.muted) == ([], [socket.number])

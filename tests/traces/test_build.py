@@ -43,10 +43,31 @@ def test_client(host):
         "network.type": "ipv4",
         "network.peer.address": "10.0.0.1",
         "network.peer.port": 8080,
+        "zerospan.connection.id": "1",
+        "zerospan.connection.requests": 1,
+        "zerospan.connection.setup_time": 1e-06,
         "zerospan.parent.rule": "none",
         "zerospan.time_to_first_byte": 0.001003,
         "error.type": "404",
     }
+
+
+def test_calls_are_counted_on_their_connection_as_long_as_none_was_missed(host):
+    socket = host.connect()
+    for _ in range(2):
+        socket.sent(request("/a")).received(response(200))
+    socket.sent(request("/a"), is_lost=True).received(response(200))
+    for _ in range(2):
+        socket.sent(request("/a")).received(response(200))
+    told = [facts(span) for span in play(host).spans]
+    assert [each.get("zerospan.connection.requests") for each in told] == [1, 2, None, None]
+    assert ["zerospan.connection.setup_time" in each for each in told] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert {each["zerospan.connection.id"] for each in told} == {"1"}
 
 
 def test_server_over_ipv6(host):

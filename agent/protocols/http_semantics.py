@@ -199,7 +199,9 @@ def _server(host: bytes | None, scheme: str) -> _Server:
 @lru_cache(MAX_BLOCKS)
 def _user_agent(raw: bytes) -> Attributes:
     """The user agent's block."""
-    return Attributes(((semconv.USER_AGENT_ORIGINAL, redaction.text(raw, MAX_USER_AGENT)),))
+    # Some programs put a key there.
+    text = redaction.mask(redaction.text(raw, MAX_USER_AGENT))
+    return Attributes(((semconv.USER_AGENT_ORIGINAL, text),))
 
 
 def _query(query: bytes) -> str:

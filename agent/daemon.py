@@ -46,6 +46,8 @@ from agent.processes.tasks import layout_of
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
+from agent.web.child import WebChild
+from agent.web.coverage import Coverage
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from agent.kernel.recording import Recorder
     from agent.processes.process import Process
     from agent.spans.span import Resource
+    from agent.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +91,10 @@ class Daemon:
         export: list[ExportSettings],
         *,
         recorder: Callable[[Mapping[str, Any]], Recorder] | None = None,
+        web: WebSettings | None = None,
     ) -> None:
         self.ledger = Ledger()
+        self._web = WebChild(web) if web is not None else None
         self._config = config
         self._stopping = False
         offset = unix_offset_ns()
@@ -115,6 +120,7 @@ class Daemon:
             unix_offset_ns=offset,
             reports_database_servers=config.database_servers,
         )
+        self._coverage = Coverage(self.discovery)
         self._known: dict[int, Resource] = {}
         """Processes that the recording has been told of."""
         self._described: dict[int, Process] = {}
@@ -145,6 +151,8 @@ class Daemon:
                 self._collect(side)
                 self._pipeline.finish(time.monotonic_ns())
         finally:
+            if self._web is not None:
+                self._web.close()
             self._exports.close(self._config.shutdown_s)
             if self._recorder is not None:
                 self._recorder.close()
@@ -168,6 +176,22 @@ class Daemon:
                 next_chores = now + CHORES_S
                 self._exports.flush()
                 self._collect(side)
+                if self._web is not None:
+                    self._keep_up(self._web)
+
+    def _keep_up(self, web: WebChild) -> None:
+        """See that the page is there, and tell it about us."""
+        started = web.keep_up()
+        if started is not None:
+            self._decide(started, Verdict.EXCLUDE)
+        self._coverage.step()
+        web.tell(
+            {
+                "unix_ns": time.time_ns(),
+                "ledger": self.ledger.as_json(),
+                "processes": self._coverage.rows,
+            }
+        )
 
     def _drain(self, side: KernelSide) -> int:
         return side.drain(self._take if self._recorder is not None else self._pipeline.take)
@@ -292,6 +316,8 @@ class Daemon:
             loader.start(loading)
             # The compiler is at work meanwhile.
             self.discovery.scan()
+            if self._web is not None:
+                self.discovery.find_sockets()  # what is told of processes is told of those with sockets
 
             def prepare(maps: Mapping[str, int]) -> None:
                 self._watches = Watches(maps["watches"], pids)

@@ -33,11 +33,14 @@ DOORS = {
         "agent/cli_protocols.py",
         "agent/cli_redact.py",
         "agent/cli_traces.py",
+        "agent/cli_web.py",
     },
+    "bottle": {"agent/web/app.py"},
     "grpc": {"agent/export/grpc.py"},
     "isal": {"agent/export/compress.py"},
     "msgspec": {"agent/config.py"},
     "rich": {"agent/export/console.py", "agent/cli.py", "agent/cli_traces.py"},
+    "waitress": {"agent/web/server.py"},
     "yaml": {"agent/config.py"},
 }
 """Third-party packages, and the modules that may import them."""

@@ -46,8 +46,7 @@ from agent.processes.tasks import layout_of
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
-from agent.web.child import WebChild
-from agent.web.coverage import Coverage
+from agent.web.page import Page
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -94,7 +93,6 @@ class Daemon:
         web: WebSettings | None = None,
     ) -> None:
         self.ledger = Ledger()
-        self._web = WebChild(web) if web is not None else None
         self._config = config
         self._stopping = False
         offset = unix_offset_ns()
@@ -120,7 +118,7 @@ class Daemon:
             unix_offset_ns=offset,
             reports_database_servers=config.database_servers,
         )
-        self._coverage = Coverage(self.discovery)
+        self._page = Page(web, self.discovery, self._decide)
         self._known: dict[int, Resource] = {}
         """Processes that the recording has been told of."""
         self._described: dict[int, Process] = {}
@@ -134,9 +132,8 @@ class Daemon:
         try:
             with self._loaded() as side:
                 self._side = side
-                took = time.monotonic() - started
                 print(  # noqa: T201  (the line that scripts wait for)
-                    f"ready: {len(side.attached.programs)} programs attached in {took:.1f} s",
+                    f"ready: {len(side.attached.programs)} programs attached in {time.monotonic() - started:.1f} s",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -151,8 +148,7 @@ class Daemon:
                 self._collect(side)
                 self._pipeline.finish(time.monotonic_ns())
         finally:
-            if self._web is not None:
-                self._web.close()
+            self._page.close()
             self._exports.close(self._config.shutdown_s)
             if self._recorder is not None:
                 self._recorder.close()
@@ -176,22 +172,7 @@ class Daemon:
                 next_chores = now + CHORES_S
                 self._exports.flush()
                 self._collect(side)
-                if self._web is not None:
-                    self._keep_up(self._web)
-
-    def _keep_up(self, web: WebChild) -> None:
-        """See that the page is there, and tell it about us."""
-        started = web.keep_up()
-        if started is not None:
-            self._decide(started, Verdict.EXCLUDE)
-        self._coverage.step()
-        web.tell(
-            {
-                "unix_ns": time.time_ns(),
-                "ledger": self.ledger.as_json(),
-                "processes": self._coverage.rows,
-            }
-        )
+                self._page.step(self.ledger)
 
     def _drain(self, side: KernelSide) -> int:
         return side.drain(self._take if self._recorder is not None else self._pipeline.take)
@@ -314,10 +295,8 @@ class Daemon:
         try:
             loading = plan(kernel_settings(config, pids), force_kprobes=config.kprobes)
             loader.start(loading)
-            # The compiler is at work meanwhile.
-            self.discovery.scan()
-            if self._web is not None:
-                self.discovery.find_sockets()  # what is told of processes is told of those with sockets
+            self.discovery.scan()  # the compiler is at work meanwhile
+            self._page.prepare()
 
             def prepare(maps: Mapping[str, int]) -> None:
                 self._watches = Watches(maps["watches"], pids)
@@ -339,8 +318,7 @@ class Daemon:
         finally:
             side.close()
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        del frame
+    def _on_signal(self, number: int, _frame: object) -> None:
         if self._stopping:
             os._exit(128 + number)
         self._stopping = True

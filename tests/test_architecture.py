@@ -22,6 +22,7 @@ EXCUSE = "one thing"
 WITHOUT_TEST_FILE = {
     "agent/errors.py": "classes without behavior; raised and caught all over the tests",
     "agent/kernel/bpf.py": "needs a kernel: every scenario of tests/vm/guest loads programs through it",
+    "agent/web/__main__.py": "tests/web/test_child.py starts it",
     "agent/protocols/__init__.py": "tests/protocols/test_registry.py",
 }
 """Modules whose test is elsewhere, and where."""

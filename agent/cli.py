@@ -23,7 +23,8 @@ from agent import __version__, check, cli_traces
 from agent.cli_analyze import analyze_command
 from agent.cli_protocols import protocols_command
 from agent.cli_redact import redact_check
-from agent.config import DEFAULT_STORE, Config, load
+from agent.cli_web import web_command
+from agent.config import DEFAULT_STORE, DEFAULT_WEB, Config, load
 from agent.counters import Ledger
 from agent.daemon import (
     Daemon,
@@ -45,6 +46,7 @@ from agent.processes.listing import rows
 from agent.replay import replay
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
+from agent.web.settings import WebSettings, web_settings
 
 if TYPE_CHECKING:
     from agent.spans.span import Span
@@ -100,6 +102,7 @@ cli_traces.add_to(commands)
 commands.add_command(redact_check)
 commands.add_command(protocols_command)
 commands.add_command(analyze_command)
+commands.add_command(web_command)
 
 
 def _selection(command: Command) -> Command:
@@ -163,20 +166,27 @@ def _settings(command: Command) -> Command:
 @click.option("--store", metavar="PATH", help=f"Keep traces in this file, whatever else is asked for; {DEFAULT_STORE} if nothing is.")  # fmt: skip
 @click.option("--store-mb", type=int, help="How large the store may get, in MiB [512].")
 @click.option("--store-hours", type=float, help="How long the store keeps a trace [24].")
+@click.option("--web", metavar="ADDRESS", help=f"Serve a page over the store there: HOST:PORT, :PORT or HOST [{DEFAULT_WEB}]. Other hosts' visitors must show ZEROSPAN_WEB_TOKEN.")  # fmt: skip
+@click.option("--no-web", is_flag=True, help="Serve no page.")
 @click.option("--sampler", help="As OTEL_TRACES_SAMPLER [parentbased_always_on].")
 @click.option("--sampler-arg", help="As OTEL_TRACES_SAMPLER_ARG: the ratio.")
 def run(**flags: Any) -> None:
     """Trace this host until SIGTERM or Ctrl-C, then print the ledger as the last line on stderr."""
+    if flags.pop("no_web"):
+        flags["web"] = ""
     config = _config(flags)
     export = destinations(config)
     sampler(config.sampler, config.sampler_arg)
     propagators(config.propagators)
+    web = page_of(config, export)
     require_root()
-    daemon = Daemon(config, export)
+    daemon = Daemon(config, export, web=web)
     for one in export:
         if isinstance(one, Store):
             where = "" if str(one.path) == DEFAULT_STORE else f" --store {one.path}"
             click.echo(f"traces are kept in {one.path}: see `zerospan traces{where}`", err=True)
+    if web is not None:
+        click.echo(f"look at them on {web.url}", err=True)
     _run(daemon.run, daemon.ledger)
 
 
@@ -334,6 +344,14 @@ def destinations(config: Config) -> list[ExportSettings]:
         for one in found
     ]
     return [*found, store] if config.store and store not in found else found
+
+
+def page_of(config: Config, export: list[ExportSettings]) -> WebSettings | None:
+    """The page over the store, if there is a store and a page is wanted."""
+    stores = [one.path for one in export if isinstance(one, Store)]
+    if not stores or not config.web:
+        return None
+    return web_settings(config.web, store=stores[0], token=config.web_token)
 
 
 def _run(work: Callable[[], None], ledger: Ledger) -> None:

@@ -34,12 +34,14 @@ ENVIRONMENT: Final = {
     "OTEL_PROPAGATORS": "propagators",
     "ZEROSPAN_LOG_LEVEL": "log_level",
     "ZEROSPAN_RING_KB": "ring_kb",
+    "ZEROSPAN_WEB_TOKEN": "web_token",
 }
 """Variable → setting."""
 
 MIB: Final = 1024 * 1024
 
 DEFAULT_STORE: Final = "/var/lib/zerospan/traces.db"
+DEFAULT_WEB: Final = "127.0.0.1:4320"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,10 @@ class Config:
     """MiB that the store may have."""
     store_hours: float = 24.0
     """How long the store keeps a trace."""
+    web: str = DEFAULT_WEB
+    """Address of the page over the store, where spans are kept in one; empty: no page."""
+    web_token: str = ""
+    """What visitors of the page must show; needed where the address can be reached from other hosts."""
     database_servers: bool = True
     """Report what database and cache servers on this host did, as SERVER spans, beside the calls of their clients."""
     trace_instrumented: bool = False

@@ -47,6 +47,7 @@ from agent.processes.tasks import layout_of
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
+from agent.web.page import Page
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from agent.kernel.recording import Recorder
     from agent.processes.process import Process
     from agent.spans.span import Resource
+    from agent.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Daemon:
         export: list[ExportSettings],
         *,
         recorder: Callable[[Mapping[str, Any]], Recorder] | None = None,
+        web: WebSettings | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._config = config
@@ -116,6 +119,7 @@ class Daemon:
             unix_offset_ns=offset,
             reports_database_servers=config.database_servers,
         )
+        self._page = Page(web, self.discovery, self._decide)
         self._known: dict[int, Resource] = {}
         """Processes that the recording has been told of."""
         self._described: dict[int, Process] = {}
@@ -134,9 +138,8 @@ class Daemon:
                 for process in list(self.discovery):
                     if process.is_traced:
                         self._describe(process)
-                took = time.monotonic() - started
                 print(  # noqa: T201  (the line that scripts wait for)
-                    f"ready: {len(side.attached.programs)} programs attached in {took:.1f} s",
+                    f"ready: {len(side.attached.programs)} programs attached in {time.monotonic() - started:.1f} s",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -152,6 +155,7 @@ class Daemon:
                 self._collect(side)
                 self._pipeline.finish(time.monotonic_ns())
         finally:
+            self._page.close()
             self._exports.close(self._config.shutdown_s)
             if self._recorder is not None:
                 self._recorder.close()
@@ -175,6 +179,7 @@ class Daemon:
                 next_chores = now + CHORES_S
                 self._exports.flush()
                 self._collect(side)
+                self._page.step(self.ledger)
 
     def _drain(self, side: KernelSide) -> int:
         return side.drain(self._take if self._recorder is not None else self._pipeline.take)
@@ -302,8 +307,8 @@ class Daemon:
         try:
             loading = plan(kernel_settings(config, pids), force_kprobes=config.kprobes)
             loader.start(loading)
-            # The compiler is at work meanwhile.
-            self.discovery.scan()
+            self.discovery.scan()  # the compiler is at work meanwhile
+            self._page.prepare()
 
             def prepare(maps: Mapping[str, int]) -> None:
                 self._watches = Watches(maps["watches"], pids)
@@ -325,8 +330,7 @@ class Daemon:
         finally:
             side.close()
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        del frame
+    def _on_signal(self, number: int, _frame: object) -> None:
         if self._stopping:
             os._exit(128 + number)
         self._stopping = True

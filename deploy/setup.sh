@@ -30,6 +30,7 @@ if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-server redis-tools vagrant)
 	packages+=(postgresql-15 mariadb-server mariadb-client)
 	packages+=(memcached)
+	packages+=(chromium chromium-driver)
 	kernels+=(6.12)
 	extras='.[dev]'
 fi

@@ -22,6 +22,7 @@ EXCUSE = "one thing"
 WITHOUT_TEST_FILE = {
     "agent/errors.py": "classes without behavior; raised and caught all over the tests",
     "agent/kernel/bpf.py": "needs a kernel: every scenario of tests/vm/guest loads programs through it",
+    "agent/web/__main__.py": "tests/web/test_child.py starts it",
     "agent/protocols/__init__.py": "tests/protocols/test_registry.py",
 }
 """Modules whose test is elsewhere, and where."""
@@ -33,11 +34,14 @@ DOORS = {
         "agent/cli_protocols.py",
         "agent/cli_redact.py",
         "agent/cli_traces.py",
+        "agent/cli_web.py",
     },
+    "bottle": {"agent/web/app.py"},
     "grpc": {"agent/export/grpc.py"},
     "isal": {"agent/export/compress.py"},
     "msgspec": {"agent/config.py"},
     "rich": {"agent/export/console.py", "agent/cli.py", "agent/cli_traces.py"},
+    "waitress": {"agent/web/server.py"},
     "yaml": {"agent/config.py"},
 }
 """Third-party packages, and the modules that may import them."""

@@ -63,6 +63,7 @@ def test_help_lists_the_commands():
         "top",
         "trace",
         "traces",
+        "web",
     ]
 
 

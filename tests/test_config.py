@@ -52,9 +52,11 @@ def test_environment():
         "OTEL_PROPAGATORS": "b3,tracecontext",
         "ZEROSPAN_LOG_LEVEL": "ERROR",
         "ZEROSPAN_RING_KB": "256",
+        "ZEROSPAN_WEB_TOKEN": "0123456789abcdef",
         "UNRELATED": "x",
     }
     assert load(flags={}, environment=environment) == Config(
+        web_token="0123456789abcdef",
         sampler="traceidratio",
         sampler_arg="0.5",
         resource_attributes="a=b",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.processes.discovery import Discovery
+    from agent.processes.process import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,20 @@ def rows(discovery: Discovery) -> list[PsRow]:
     """All processes that have sockets now, by pid. The discovery must have scanned."""
     discovery.find_sockets()
     return [
-        PsRow(
-            pid=process.pid,
-            service=process.service,
-            runtime=str(process.runtime),
-            ports=tuple(sorted(process.ports)),
-            is_traced=process.is_traced,
-            why=process.decision.why,
-            cannot_see=discovery.inspector.cannot_see(process) if process.is_traced else (),
-        )
+        row_of(discovery, process)
         for process in sorted(discovery, key=lambda process: process.pid)
         if process.has_sockets
     ]
+
+
+def row_of(discovery: Discovery, process: Process) -> PsRow:
+    """One process' row."""
+    return PsRow(
+        pid=process.pid,
+        service=process.service,
+        runtime=str(process.runtime),
+        ports=tuple(sorted(process.ports)),
+        is_traced=process.is_traced,
+        why=process.decision.why,
+        cannot_see=discovery.inspector.cannot_see(process) if process.is_traced else (),
+    )

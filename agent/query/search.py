@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 16
 """Traces read at a time."""
+MAX_UNIX_NS: Final = (1 << 63) - 1
 _SQL_OPERATORS: Final[dict[Operator, str]] = {
     operator: "<>" if operator is Operator.NOT_EQUAL else operator.value
     for operator in Operator
@@ -45,14 +46,22 @@ _SQL_FUNCTIONS: Final = {
 }
 
 
-def search(reader: Reader, query: Query, *, limit: int = 20, since_unix_ns: int = 0) -> list[Match]:
-    """The newest traces that the query finds, of those that began at `since_unix_ns` or later."""
+def search(
+    reader: Reader,
+    query: Query,
+    *,
+    limit: int = 20,
+    since_unix_ns: int = 0,
+    until_unix_ns: int = MAX_UNIX_NS,
+) -> list[Match]:
+    """The newest traces that the query finds, of those that began at `since_unix_ns` or later and not after `until_unix_ns`."""
     found: list[Match] = []
     with reader.view():
         ids = _ids(reader, query, reader.first_since(since_unix_ns))
         while batch := list(itertools.islice(ids, BATCH)):
             for trace in reader.traces(batch):
-                match = evaluate(query, trace) if trace.start_unix_ns >= since_unix_ns else None
+                is_in_time = since_unix_ns <= trace.start_unix_ns <= until_unix_ns
+                match = evaluate(query, trace) if is_in_time else None
                 if match is not None:
                     found.append(match)
                 if len(found) >= limit:

@@ -28,6 +28,11 @@ def dumps(value: object) -> str:
     return json.dumps(_finite(value), indent=1)
 
 
+def compact(value: object) -> bytes:
+    """The same on one line, for a wire."""
+    return json.dumps(_finite(value), separators=(",", ":")).encode()
+
+
 def rows(values: Iterable[Any]) -> list[dict[str, Any]]:
     """Dataclasses as objects."""
     return [dataclasses.asdict(value) for value in values]
@@ -98,8 +103,13 @@ def span(one: ReadSpan) -> dict[str, Any]:
 
 def otlp(spans: Iterable[ReadSpan]) -> str:
     """Spans as an ExportTraceServiceRequest on one line."""
+    return encode_line(writable(spans)).decode()
+
+
+def writable(spans: Iterable[ReadSpan]) -> list[Span]:
+    """Spans as the exporters take them."""
     resources: dict[str, Resource] = {}
-    return encode_line([_writable(one, resources) for one in spans]).decode()
+    return [_writable(one, resources) for one in spans]
 
 
 def _writable(one: ReadSpan, resources: dict[str, Resource]) -> Span:

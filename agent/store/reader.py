@@ -1,6 +1,6 @@
 """A store as it is read, while its writer goes on.
 
-One `Reader` per thread. What it gives is complete when it is given: no statement stays open, so a reader that is
+One `Reader` is used by one thread at a time. What it gives is complete when it is given: no statement stays open, so a reader that is
 slow to print does not hold up the writer's log. `view` makes several calls see one state of the store.
 """
 

@@ -110,7 +110,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open a store for reading, beside its writer. StoreError if there is none or it cannot be read."""
+    """Open a store for reading, beside its writer. StoreError if there is none or it cannot be read.
+
+    The connection may be used by one thread at a time, whichever it is.
+    """
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -122,7 +125,11 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     quoted = urllib.parse.quote(str(path))
     try:
         connection = sqlite3.connect(
-            f"file:{quoted}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
+            f"file:{quoted}?mode=ro",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             # Nothing ever truncates the file, which is what makes mapping it safe.

@@ -22,6 +22,7 @@ from agent.config import DEFAULT_PROPAGATORS
 from agent.counters import Ledger
 from agent.kernel.layout import enum, structs
 from agent.pipeline import KIND_PROCESS, Pipeline
+from agent.redaction import Policy
 from agent.replay import RecordedProcesses
 from agent.spans import semconv
 from agent.spans.span import Span
@@ -349,7 +350,11 @@ class Run:
     """The pipeline, fed with records."""
 
     def __init__(
-        self, decide: Sampler | None = None, *, reports_database_servers: bool = True
+        self,
+        decide: Sampler | None = None,
+        *,
+        reports_database_servers: bool = True,
+        policy: Policy | None = None,
     ) -> None:
         self.outside = Outside()
         self.ledger = Ledger()
@@ -364,6 +369,7 @@ class Run:
             contexts=propagators(DEFAULT_PROPAGATORS),
             unix_offset_ns=0,
             reports_database_servers=reports_database_servers,
+            policy=policy,
         )
 
     def take(self, records: Iterable[bytes]) -> Run:

@@ -33,6 +33,7 @@ DOORS = {
         "agent/cli_protocols.py",
         "agent/cli_redact.py",
         "agent/cli_traces.py",
+        "agent/cli_duration.py",
     },
     "grpc": {"agent/export/grpc.py"},
     "isal": {"agent/export/compress.py"},

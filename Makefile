@@ -8,7 +8,7 @@ C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c tests/a
 .PHONY: help demo test test-fast vm accuracy bench bench-fast lint format setup clean
 
 help:
-	@echo 'make demo               traces of an uninstrumented chain of programs, in a throw-away guest'
+	@echo 'make demo               an uninstrumented shop in a throw-away guest, slow at times, and why; FAULTS=off: it is well'
 	@echo 'make test               everything: lint, types, unit, replay, receivers, guests with kernels 6.1 and 6.12'
 	@echo 'make test-fast          without guests and receivers'
 	@echo 'make vm KERNEL=6.12     the scenarios in one guest; K=expression selects some'
@@ -19,7 +19,7 @@ help:
 
 demo:
 	@deploy/setup.sh demo
-	@$(PYTHON) -m demo --kernel $(KERNEL)
+	@$(PYTHON) -m demo --kernel $(KERNEL) $(if $(filter off,$(FAULTS)),--no-faults)
 
 test: setup lint
 	$(PYTHON) -m pytest -m 'not vm and not receiver and not bench'

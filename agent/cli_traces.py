@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agent.cli_duration import Duration
 from agent.config import DEFAULT_STORE
 from agent.errors import ConfigError, QueryError, StoreError
 from agent.export.text import printable
 from agent.query.dependencies import dependencies
-from agent.query.lexer import tokens_of
 from agent.query.parser import parse
 from agent.query.red import services
 from agent.query.search import search
@@ -35,25 +36,6 @@ TOP_WINDOW_S: Final = 60
 TOP_SERVICES: Final = 20
 
 Command = Callable[..., Any]
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
-    """A duration on the command line: 500ms, 5s, 1h30m."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Nanoseconds."""
-        if isinstance(value, int):
-            return value
-        try:
-            token, *_ = tokens_of(value)
-        except QueryError:
-            token = None
-        literal = token.literal if token is not None and token.text == value else None
-        if type(literal) is not int or value.isdigit() or literal < 0:
-            self.fail(f"{value!r} is no duration, such as 500ms, 5s or 1h30m", param, ctx)
-        return literal
 
 
 _store = click.option(
@@ -139,7 +121,10 @@ def traces(store: str, limit: int, since: int, is_json: bool, **wanted: Any) -> 
     "--format", "style", type=click.Choice(["waterfall", "json", "otlp"]), default="waterfall", show_default=True, help="otlp: as OTLP/JSON."
 )  # fmt: skip
 def trace(trace_id: str, store: str, style: str) -> None:
-    """Show a trace as a waterfall. ID may be the first digits of its id."""
+    """Show a trace as a waterfall, and what `zerospan analyze` finds in it. ID may be the first digits of its id.
+
+    A `*` and the full bars are the critical path: at each moment, the one span that the request was waiting for.
+    """
     with Reader(Path(store)) as reader:
         found = _only(reader, trace_id)
     if style == "json":
@@ -247,10 +232,18 @@ def _print_waterfall(found: Trace) -> None:
     from rich.console import Console  # noqa: PLC0415  (6 MB that only a terminal needs)
     from rich.text import Text  # noqa: PLC0415
 
+    # Half a megabyte of modules that the daemon does not need.
+    from agent.analysis import analyze, report  # noqa: PLC0415
+    from agent.analysis.critical_path import critical_path  # noqa: PLC0415
+
     width = os.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-    lines = waterfall.draw(found, width=width)
+    critical: dict[str, list[waterfall.Stretch]] = defaultdict(list)
+    for segment in critical_path(found):
+        critical[segment.span.span_id].append((segment.start_unix_ns, segment.end_unix_ns))
+    lines = waterfall.draw(found, width=width, critical=critical)
+    findings = "".join(f"\n{line}" for line in report.finding_lines(analyze([found])))
     if not sys.stdout.isatty():
-        click.echo("\n".join([waterfall.heading(found), *map(str, lines)]))
+        click.echo("\n".join([waterfall.heading(found), *map(str, lines)]) + findings)
         return
     text = Text(waterfall.heading(found) + "\n", style="bold")
     for number, line in enumerate(lines):
@@ -259,6 +252,7 @@ def _print_waterfall(found: Trace) -> None:
         )
         text.append(f"{line}\n", style=style)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    text.append(f"{findings}\n" if findings else "")
     console.print(text, end="")
 
 

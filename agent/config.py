@@ -105,6 +105,8 @@ class Config:
     kprobes: bool = False
     """Use kprobes even where the kernel has trampolines."""
     log_level: str = "INFO"
+    thresholds: dict[str, int | float] = field(default_factory=dict)
+    """From when on something is trouble, by name (docs/analysis.md); what `zerospan analyze` and `trace` hold traces to."""
     redaction: Redaction = field(default_factory=Redaction)
     """What leaves of attributes, beyond what is always redacted; file only."""
 

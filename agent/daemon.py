@@ -44,6 +44,7 @@ from agent.processes.process import Inspector
 from agent.processes.resource import Identity, agent_attributes
 from agent.processes.selection import Selection, Selectors, Verdict
 from agent.processes.tasks import layout_of
+from agent.redaction import Policy
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
@@ -118,6 +119,7 @@ class Daemon:
             contexts=propagators(config.propagators),
             unix_offset_ns=offset,
             reports_database_servers=config.database_servers,
+            policy=Policy(config.redaction) if config.redaction.rules else None,
         )
         self._page = Page(web, self.discovery, self._decide)
         self._known: dict[int, Resource] = {}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from agent.counters import Ledger
     from agent.protocols.pairing import Exchange
+    from agent.redaction import Policy
     from agent.spans.span import Resource, Span
     from agent.traces.context import Ids
     from agent.traces.context_propagators import Propagators
@@ -117,6 +118,7 @@ class Pipeline:
         contexts: Propagators,
         unix_offset_ns: int,
         reports_database_servers: bool = True,
+        policy: Policy | None = None,
     ) -> None:
         self.ledger = ledger
         self.now_ns = 0
@@ -125,7 +127,7 @@ class Pipeline:
         self._emit = emit
         self._sampler = sampler
         self._correlator = Correlator(ids, contexts)
-        self._builder = Builder(unix_offset_ns)
+        self._builder = Builder(unix_offset_ns, policy)
         self._routes: dict[str, Routes] = {}
         self._parties: dict[int, Party] = {}
         self._lately: dict[int, tuple[int, Party]] = {}

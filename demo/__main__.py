@@ -1,6 +1,6 @@
 """The demo, seen from the host: boot a guest, run the scene in it, leave nothing behind.
 
-python -m demo [--kernel 6.12]
+python -m demo [--kernel 6.12] [--no-faults] [--shell]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from demo.build import build
 from deploy.guest import CHECKOUT, SERIES, Guest, GuestError, Machine
 
 DEADLINE_S = 900.0
@@ -22,16 +23,25 @@ def main() -> int:
     """Give the scene's exit status; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--kernel", choices=SERIES, default=SERIES[0])
-    series = parser.parse_args().kernel
+    parser.add_argument("--no-faults", action="store_true", help="a shop that is well")
+    parser.add_argument("--shell", action="store_true", help="leave a shell in the guest")
+    arguments = parser.parse_args()
+    series = arguments.kernel
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("agent", "demo"):
         compileall.compile_dir(CHECKOUT / name, quiet=1)
+    build()
     print(f"Booting a guest with kernel {series}; without KVM this takes about 20 s.", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="zerospan-demo-") as scratch:
         machine = Machine(series=series, scratch=Path(scratch))
-        color = ["--color"] if sys.stdout.isatty() else []
-        scene = [sys.executable, "-m", "demo.scene", *color]
+        flags = {"--color": sys.stdout.isatty(), "--no-faults": arguments.no_faults}
+        scene = [
+            sys.executable,
+            "-m",
+            "demo.scene",
+            *(flag for flag, is_on in flags.items() if is_on),
+        ]
         try:
             with Guest(machine, scene, output=sys.stdout.buffer) as guest:
                 if not guest.wait(DEADLINE_S):

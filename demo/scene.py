@@ -1,187 +1,232 @@
-"""What happens in the demo's guest: start the chain, start zerospan, make requests, show what it saw.
+"""What happens in the demo's guest: a shop runs, some of its orders take half a minute, and zerospan tells why.
 
-    curl, wrk ──▶ nginx :8000 ──▶ shop.py :8001 (threads) ──▶ stock.py :8002
+    python -m demo.scene [--color] [--no-faults] [--shell]
 
-None of the programs knows of tracing; zerospan sees their sockets. It writes traces to its standard output, which goes
-straight to the terminal while curl makes requests, and is cut short while wrk does.
+The shop is in `stage.py`. zerospan sees the sockets of its programs, and keeps traces in its store; the scene then does
+what a person would do who has heard that "orders are slow sometimes". Whether the findings that it should end with are
+there is checked: the exit status says so.
 """
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import json
-import os
+import pty
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from agent.config import DEFAULT_STORE
+from agent.errors import StoreError
+from agent.store.reader import Listing, Reader
+from demo.stage import DEADLINE_S, LOG, RESOLVER, SILENCE, Shop, wait_until
 
-HERE: Final = Path(__file__).resolve().parent
 FRONT: Final = "http://127.0.0.1:8000"
-CHAIN: Final = {
-    8002: ["/usr/bin/python3", str(HERE / "stock.py"), "8002"],
-    8001: ["/usr/bin/python3", str(HERE / "shop.py"), "8001", "8002"],
-    8000: ["nginx", "-c", str(HERE / "nginx.conf"), "-e", "stderr"],
+SLOW_ORDERS: Final = 3
+SLOW_NS: Final = 20_000_000_000
+QUERY: Final = '{ resource.service.name = "checkout" && duration > 5s }'
+AGENT_LOG: Final = Path("/tmp/zerospan.stderr")
+EXPECTED: Final = {
+    "dns": ("api.gateway.example", RESOLVER, "EAI_AGAIN"),
+    "n_plus_one": ("SELECT name FROM items WHERE order_id = ?", " 12 times"),
+    "sequential_calls": ("GET /carts/{id}", "GET /stock/{id}", "makes 4 calls one after another"),
 }
-REQUESTS: Final = {
-    "/orders/1001": "an ordinary order",
-    "/orders/1002?items=1,2,7": "an order that is slow: where is the time?",
-    "/orders/1003?items=2,13": "an order that fails: where did it begin?",
-    "/orders/1004?items=404": "an order for something unknown",
-}
-COLOR: Final = "--color" in sys.argv
-LINES_UNDER_LOAD: Final = 24
-QUIET_S: Final = 2.0
-"""zerospan shows a trace when no more of it comes; so long without a line, and all is shown."""
-DEADLINE_S: Final = 300.0
-"""Without KVM, and on a busy machine, everything takes its time."""
+"""By kind of finding: what its title must name."""
+PATIENCE: Final = "sequential_max_gap_ns=50_000_000"
+"""Between two calls Python works 20 times as long here as on a machine that is not emulated."""
 
 
-def say(text: str) -> None:
-    """Print a line of our own, told apart from zerospan's."""
-    print(f"\n\033[1m▶ {text}\033[0m" if COLOR else f"\n▶ {text}", flush=True)
+class Scene:
+    """The scene, step by step."""
 
+    def __init__(self, *, has_color: bool, has_faults: bool) -> None:
+        self._has_color = has_color
+        self._has_faults = has_faults
+        self._shop = Shop(has_faults=has_faults)
+        self._agent: subprocess.Popen[bytes] | None = None
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, not longer than the deadline."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit(f"demo: not within {DEADLINE_S:.0f} s: {what}")
-        time.sleep(0.05)
-
-
-def start(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a program of the chain; what it has to say goes to a log."""
-    with Path("/tmp/chain.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-
-
-def answers(port: int) -> bool:
-    """Tell whether something listens."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-class Output:
-    """zerospan's output, passed on line by line by a thread; under load only the first lines.
-
-    Where there is color, zerospan writes to a pseudo-terminal, as it would without a demo around it.
-    """
-
-    def __init__(self) -> None:
-        ours, self.terminal = os.openpty() if COLOR else os.pipe()
-        self._stream = os.fdopen(ours, encoding="utf-8", errors="replace")
-        self.limit = sys.maxsize
-        self.held_back = 0
-        self.last_s = time.monotonic()
-        self.thread = threading.Thread(target=self._pass_on, daemon=True)
-
-    def start(self) -> None:
-        """Call when the writer has the terminal."""
-        os.close(self.terminal)
-        self.thread.start()
-
-    def _pass_on(self) -> None:
-        with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
-            for line in self._stream:
-                self.last_s = time.monotonic()
-                if self.limit > 0:
-                    self.limit -= 1
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
-                else:
-                    self.held_back += 1
-
-    def wait_until_quiet(self, since_s: float) -> None:
-        """Wait until there was output after `since_s`, and then none for a while."""
-        wait_until(
-            lambda: self.last_s > since_s and time.monotonic() - self.last_s > QUIET_S,
-            "zerospan shows the traces",
+    def open(self) -> bool:
+        """Start shop and zerospan; gives whether both are up."""
+        self.say("a shop opens: nginx → checkout (Python) → inventory (Go), payment (Python)")
+        print(
+            "  with PostgreSQL and Redis; payment charges cards at api.gateway.example, which is somebody else's",
+            flush=True,
         )
+        self._shop.open()
+        self.visit()  # whatever is slow the first time is so before anybody looks
+        self.say("zerospan run     (nothing in the shop is changed or started again)")
+        command = [sys.executable, "-m", "agent", "run", "--exclude-pid", str(self._shop.outside)]
+        with AGENT_LOG.open("w") as stderr:
+            self._agent = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+        agent = self._agent
+        wait_until(
+            lambda: agent.poll() is not None or "ready:" in AGENT_LOG.read_text(),
+            "zerospan is ready",
+        )
+        print(AGENT_LOG.read_text().rstrip(), flush=True)
+        return agent.poll() is None
+
+    def close(self) -> None:
+        """End everything."""
+        if self._agent is not None and self._agent.poll() is None:
+            self._agent.kill()
+        self._shop.close()
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        print(f"\n\033[1m▶ {text}\033[0m" if self._has_color else f"\n▶ {text}", flush=True)
+
+    # The shop's customers.
+
+    def visit(self) -> None:
+        """One of each."""
+        for path in ("/orders", "/carts/77"):
+            _wait(_curl(path))
+        for order in [_order(number) for number in range(SLOW_ORDERS)]:
+            _wait(order)
+
+    def trade(self) -> None:
+        """An ordinary day, and the minute in which it is none."""
+        self.say("customers look around and order")
+        self.visit()
+        for one in (_curl("/orders?page=[1-10]"), _curl("/carts/[71-80]")):
+            _wait(one)
+        for number in range(5):
+            _wait(_order(number))
+        if self._has_faults:
+            self.say(
+                f"now the name server {RESOLVER} stops answering, and {SLOW_ORDERS} orders come in"
+            )
+            SILENCE.touch()
+            began = time.monotonic()
+            orders = [_order(number) for number in range(SLOW_ORDERS)]
+            for order in orders:
+                _wait(order)
+            print(
+                f"  they took {time.monotonic() - began:.0f} s; the name server answers again",
+                flush=True,
+            )
+            SILENCE.unlink()
+        for number in range(5):
+            _wait(_order(number))
+        wait_until(self._is_stored, "the orders are in the store")
+
+    def _is_stored(self) -> bool:
+        """Whether what must be there is: roots come last."""
+        time.sleep(1)
+        wanted = Listing(min_duration_ns=SLOW_NS if self._has_faults else 0, limit=100)
+        try:
+            with Reader(Path(DEFAULT_STORE)) as reader:
+                found = [one for one in reader.summaries(wanted) if one.root_service == "curl"]
+        except StoreError:
+            return False
+        return len(found) >= (SLOW_ORDERS if self._has_faults else 20)
+
+    # The person on call.
+
+    def investigate(self) -> None:
+        """From "orders are slow sometimes" to the reason."""
+        if self._has_faults:
+            self.say("“Orders take half a minute sometimes.” Which?")
+            self.zerospan("query", QUERY)
+            found = json.loads(self.zerospan("query", QUERY, "--format", "json", is_shown=False))
+            self.say("Where does the time go?")
+            self.zerospan("trace", found[0]["trace_id"][:8])
+        self.say("What else is wrong?" if self._has_faults else "Is anything wrong?")
+        self.zerospan("analyze", "--threshold", PATIENCE)
+        self.say("Who calls whom?")
+        self.zerospan("map")
+
+    def judge(self) -> list[str]:
+        """What is not as it should be."""
+        arguments = ("analyze", "--threshold", PATIENCE, "--json")
+        findings = json.loads(self.zerospan(*arguments, is_shown=False))["findings"]
+        if not self._has_faults:
+            return [f"a finding in a shop that is well: {one['title']}" for one in findings]
+        return [
+            f"no finding {kind} that names {', '.join(texts)}"
+            for kind, texts in EXPECTED.items()
+            if not any(_names(one, kind, texts) for one in findings)
+        ]
+
+    def zerospan(self, *arguments: str, is_shown: bool = True) -> str:
+        """Run a command of zerospan's as a person would."""
+        if is_shown:
+            quoted = (f"'{word}'" if " " in word else word for word in arguments)
+            print("$ zerospan " + " ".join(quoted), flush=True)
+        command = [sys.executable, "-m", "agent", *arguments]
+        if is_shown and self._has_color:
+            pty.spawn(command)
+            return ""
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if is_shown or done.returncode:
+            print(done.stdout + done.stderr, end="", flush=True)
+        return done.stdout
+
+    def end(self) -> dict[str, Any]:
+        """Stop zerospan; give its ledger, the last line on stderr."""
+        agent = self._agent
+        assert agent is not None
+        agent.send_signal(signal.SIGTERM)
+        agent.wait(DEADLINE_S)
+        ledger: dict[str, Any] = json.loads(AGENT_LOG.read_text().rstrip().rpartition("\n")[2])
+        return ledger
 
 
-def make_requests(output: Output) -> None:
-    """One at a time, each with its trace."""
-    for path, what in REQUESTS.items():
-        say(f"curl {FRONT}{path}    ({what})")
-        began = time.monotonic()
-        subprocess.run(["curl", "-sS", "-o", "/dev/null", FRONT + path], check=True)
-        output.wait_until_quiet(began)
+def _names(finding: dict[str, Any], kind: str, texts: tuple[str, ...]) -> bool:
+    is_kind = finding["kind"] == kind
+    # The code that getaddrinfo gave is in the title, the resolver and its port, too.
+    return is_kind and all(text in finding["title"] for text in texts)
 
 
-def make_load(output: Output) -> None:
-    """Many at once, a few of the traces."""
-    say(f"wrk: 4 connections for 2 s (the first {LINES_UNDER_LOAD} lines of the traces)")
-    output.limit = LINES_UNDER_LOAD
-    began = time.monotonic()
-    command = ["wrk", "-t1", "-c4", "-d2s", f"{FRONT}/orders/2000?items=3"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    output.wait_until_quiet(began)
-    print(f"  … and {output.held_back} lines more")
-    output.limit = sys.maxsize
-    print(
-        *(
-            line.strip()
-            for line in told.splitlines()
-            if "requests in" in line or "Requests/sec" in line
-        ),
-        sep="\n",
-    )
+def _curl(path: str) -> subprocess.Popen[bytes]:
+    """[1-10] in the path: that many requests, one after another."""
+    with Path("/dev/null").open("wb") as nothing:
+        return subprocess.Popen(["curl", "-sS", FRONT + path], stdout=nothing)
 
 
-def show_ledger(stderr: str) -> None:
-    """The last line of stderr is the ledger."""
-    ledger = json.loads(stderr.rstrip().rpartition("\n")[2])
-    say("the ledger: what was captured, and what became of it")
-    print(json.dumps(ledger, indent=2))
+def _order(number: int) -> subprocess.Popen[bytes]:
+    order = json.dumps({"customer": 7, "item": 3 + number, "cents": 1999})
+    head = ["-H", "Content-Type: application/json", "-d", order]
+    with Path("/dev/null").open("wb") as nothing:
+        return subprocess.Popen(["curl", "-sS", *head, f"{FRONT}/orders"], stdout=nothing)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    if process.wait(DEADLINE_S):
+        sys.exit(f"demo: {process.args!r} failed; see {LOG}")
 
 
 def main() -> int:
-    """The scene; gives zerospan's exit status."""
-    log = Path("/tmp/zerospan.stderr")
-    started: list[subprocess.Popen[bytes]] = []
+    """The scene; 0 if all is as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m demo.scene", description=__doc__)
+    parser.add_argument("--color", action="store_true")
+    parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--shell", action="store_true", help="a shell in the guest at the end")
+    arguments = parser.parse_args()
+    scene = Scene(has_color=arguments.color, has_faults=not arguments.no_faults)
     try:
-        say("starting nginx → shop.py → stock.py, none of them instrumented")
-        for port, command in CHAIN.items():
-            started.append(start(command))
-            wait_until(lambda port=port: answers(port), f"port {port} answers")  # type: ignore[misc]
-        agent_command = [sys.executable, "-m", "agent", "run", "--export", "console"]
-        say("zerospan run --export console")
-        output = Output()
-        with log.open("w") as stderr:
-            agent = subprocess.Popen(
-                agent_command, stdout=output.terminal, stderr=stderr, start_new_session=True
-            )
-        started.append(agent)
-        output.start()
-        wait_until(
-            lambda: agent.poll() is not None or "ready:" in log.read_text(), "zerospan is ready"
-        )
-        print(log.read_text().rstrip(), flush=True)
-        if agent.poll() is not None:
-            return agent.returncode
-        make_requests(output)
-        make_load(output)
-        agent.send_signal(signal.SIGTERM)
-        agent.wait(DEADLINE_S)
-        output.thread.join(5)
-        show_ledger(log.read_text())
-        return agent.returncode
+        if not scene.open():
+            return 1
+        scene.trade()
+        scene.investigate()
+        wrong = scene.judge()
+        if arguments.shell:
+            scene.say("a shell beside the shop; zerospan and the shop go on until you leave it")
+            pty.spawn(["/bin/bash", "--norc", "-i"])
+        ledger = scene.end()
+        scene.say("the ledger of zerospan: what was captured, and what became of it")
+        print(json.dumps(ledger["exchanges"]), flush=True)
+        if not ledger["balanced"]:
+            wrong.append("the ledger does not balance")
     finally:
-        for process in started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+        scene.close()
+    for text in wrong:
+        print(f"demo: {text}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -22,15 +22,13 @@ packages=(python3 python3-venv python3-pip python3-bpfcc ca-certificates)
 kernels=()
 extras=.
 if [ "$purpose" != run ]; then
-	packages+=(qemu-system-x86 seabios busybox-static file kmod udev iproute2 procps curl wrk nginx-light)
+	packages+=(qemu-system-x86 seabios busybox-static file kmod udev iproute2 procps curl wrk nginx-light redis-server postgresql-15)
 	kernels+=(6.1)
 	extras='.[vm]'
 fi
 if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
-	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-server redis-tools vagrant)
-	packages+=(postgresql-15 mariadb-server mariadb-client)
-	packages+=(memcached)
-	packages+=(chromium chromium-driver)
+	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-tools vagrant)
+	packages+=(mariadb-server mariadb-client memcached chromium chromium-driver)
 	kernels+=(6.12)
 	extras='.[dev]'
 fi

@@ -23,6 +23,7 @@ from agent.connections.table import CLOSE_ENDED_BY_PEER
 from agent.counters import Ledger
 from agent.kernel.layout import enum, structs
 from agent.pipeline import KIND_PROCESS, Pipeline
+from agent.redaction import Policy
 from agent.replay import RecordedProcesses
 from agent.spans import semconv
 from agent.spans.span import Span
@@ -350,7 +351,11 @@ class Run:
     """The pipeline, fed with records."""
 
     def __init__(
-        self, decide: Sampler | None = None, *, reports_database_servers: bool = True
+        self,
+        decide: Sampler | None = None,
+        *,
+        reports_database_servers: bool = True,
+        policy: Policy | None = None,
     ) -> None:
         self.outside = Outside()
         self.ledger = Ledger()
@@ -365,6 +370,7 @@ class Run:
             contexts=propagators(DEFAULT_PROPAGATORS),
             unix_offset_ns=0,
             reports_database_servers=reports_database_servers,
+            policy=policy,
         )
 
     def take(self, records: Iterable[bytes]) -> Run:

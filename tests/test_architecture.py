@@ -35,6 +35,7 @@ DOORS = {
         "agent/cli_redact.py",
         "agent/cli_traces.py",
         "agent/cli_web.py",
+        "agent/cli_duration.py",
     },
     "bottle": {"agent/web/app.py"},
     "grpc": {"agent/export/grpc.py"},

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.cli_analyze import analyze_command, read_files
+from agent.cli_analyze import analyze_command, read_files, read_store
 from agent.counters import Ledger
-from agent.errors import ConfigError, SpanFileError
+from agent.errors import ConfigError, SpanFileError, StoreError
 from agent.export.otlp_json import encode_line
 from agent.replay import replay
 from agent.spans.span import Attributes, Resource, Span, SpanKind, Status
+from agent.store.retention import Limits
+from agent.store.writer import Writer
 
 RECORDINGS = Path(__file__).parent / "recordings"
 RESOURCE = Resource([("service.name", "shop")])
@@ -82,7 +84,7 @@ def test_findings_as_text_from_several_files(write) -> None:
 
 
 def test_findings_as_json_from_standard_input() -> None:
-    result = run("--json", given=encode_line(page(1)))
+    result = run("-", "--json", given=encode_line(page(1)))
     report = json.loads(result.stdout)
     assert [one["kind"] for one in report["findings"]] == ["n_plus_one"]
     assert report["findings"][0]["details"]["count"] == 20
@@ -112,6 +114,7 @@ def test_two_sets_are_compared(write) -> None:
         (["--threshold", "churn_calls"], "--threshold 'churn_calls' is not NAME=VALUE"),
         (["--threshold", "churn=1"], "there is no threshold 'churn'"),
         (["--only", "dns", "--before", "x"], "with --before there is none"),
+        (["--store", "x", "y"], "only one of them can be read"),
     ],
 )
 def test_wrong_flags_are_named(arguments: list[str], message: str) -> None:
@@ -123,7 +126,7 @@ def test_files_that_are_not_there_or_hold_no_spans_are_named(tmp_path: Path) -> 
     with pytest.raises(SpanFileError, match=r"cannot read .*/none: No such file"):
         run(tmp_path / "none")
     with pytest.raises(SpanFileError, match="standard input, line 1: it is not JSON"):
-        run(given=b"hello\n")
+        run("-", given=b"hello\n")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_files_that_are_not_there_or_hold_no_spans_are_named(tmp_path: Path) -> 
 def test_recorded_traffic(recording: str, titles: list[str]) -> None:
     spans: list[Span] = []
     replay(RECORDINGS / f"{recording}.rec", emit=spans.append, ledger=Ledger(), seed=0)
-    report = json.loads(run("--json", given=encode_line(spans)).stdout)
+    report = json.loads(run("-", "--json", given=encode_line(spans)).stdout)
     assert [finding["title"] for finding in report["findings"]] == titles
     assert report["spans"] == len(spans) > 0
 
@@ -151,3 +154,41 @@ def test_what_is_left_out_is_said(write, capsys: pytest.CaptureFixture[str]) -> 
     read = read_files([write("a", page(1))], max_spans=5)
     assert (read.spans, read.left_out, len(read.traces)) == (5, 16, 1)
     assert capsys.readouterr().err == "zerospan: left out 16 spans beyond the first 5\n"
+
+
+def stored(path: Path, *traces: list[Span]) -> Path:
+    writer = Writer(path, Limits())
+    for spans in traces:
+        writer.write(spans)
+    writer.close()
+    return path
+
+
+def test_a_store_is_read_where_no_file_is_given(tmp_path: Path) -> None:
+    store = stored(tmp_path / "traces.db", page(1), page(2))
+    result = run("--store", store, "--since", "0s")
+    assert "WARNING n_plus_one: `GET /orders` of shop asks postgresql" in result.stdout
+    assert result.stdout.endswith("1 finding in 2 traces, 42 spans.\n")
+    assert run("--store", store).stdout == "No findings in 0 traces, 0 spans.\n"  # all from 1970
+    with pytest.raises(StoreError, match="there is no store"):
+        run("--store", tmp_path / "none.db")
+
+
+def test_of_a_large_store_the_newest_whole_traces_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = stored(tmp_path / "traces.db", page(1), page(2), page(3))
+    read = read_store(store, max_spans=50)
+    assert [trace.trace_id[-1] for trace in read.traces] == ["2", "3"]
+    assert (read.spans, read.left_out) == (42, 21)
+    assert "left out 21 spans of older traces" in capsys.readouterr().err
+
+
+def test_limits_come_from_the_configuration_file_and_flags_rule(tmp_path: Path, write) -> None:
+    path, file = write("a", page(1)), tmp_path / "zerospan.yaml"
+    file.write_text("thresholds: {n_plus_one_calls: 21}\n")
+    assert run(path, "--config", file).stdout.startswith("No findings")
+    assert "n_plus_one" in run(path, "--config", file, "--threshold", "n_plus_one_calls=5").stdout
+    file.write_text("thresholds: {n_plus_one: 21}\n")
+    with pytest.raises(ConfigError, match="there is no threshold 'n_plus_one'"):
+        run(path, "--config", file)

@@ -26,6 +26,8 @@ MENDABLE_STATUS: Final = frozenset(("408", "421", "423", "425", "429"))
 """Client errors of RFC 9110, 8470, 6585 and 4918 after which trying again makes sense."""
 LASTING_SQLSTATES: Final = ("0A", "22", "23", "26", "28", "2F", "3D", "42")
 """Classes of SQLSTATE that trying again does not mend: data, constraints, access, syntax."""
+LASTING_REPLIES: Final = frozenset(("ERR", "NOAUTH", "NOPERM", "NOPROTO", "WRONGPASS", "WRONGTYPE"))
+"""First words of Redis' errors that trying again does not mend: an unknown command, rights, another type of value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +139,7 @@ def _may_mend(call: Call) -> bool:
     kind = error_type(call.span)
     if call.sort is Sort.DATABASE:
         return not (len(kind) == 5 and kind.startswith(LASTING_SQLSTATES))
+    if call.sort is Sort.CACHE:
+        return kind not in LASTING_REPLIES
     is_client_error = len(kind) == 3 and kind.isdecimal() and kind[0] == "4"
     return not is_client_error or kind in MENDABLE_STATUS

@@ -84,6 +84,13 @@ def lines(findings: Iterable[Finding], *, traces: int, spans: int) -> Iterator[s
     yield f"{_count(len(groups), 'finding') if groups else 'No findings'} in {seen}."
 
 
+def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """The findings alone, each after an empty line; nothing where there are none."""
+    for group in grouped(findings):
+        yield ""
+        yield from _lines(group)
+
+
 def _lines(group: Group) -> Iterator[str]:
     worst = group.worst
     yield f"{worst.severity.name} {worst.kind}: {worst.title}."

@@ -13,6 +13,7 @@ an answer within the run: then LOW, else MEDIUM. Never HIGH: an answer may decid
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from agent.analysis import each_trace
@@ -101,9 +102,10 @@ def _is_n_plus_one(run: list[Call], thresholds: Thresholds) -> bool:
 
 
 def _finding(owner: ReadSpan, run: list[Call], *, whole_ns: int, saving_ns: int) -> Finding:
-    names = [f"`{plain(call.operation)}` at {plain(call.target)}" for call in run[:SHOWN]]
-    if len(run) > SHOWN:
-        names.append(f"{len(run) - SHOWN} more")
+    times = Counter(f"`{plain(call.operation)}` at {plain(call.target)}" for call in run)
+    names = [f"{name} {count} times" if count > 1 else name for name, count in times.items()]
+    if len(names) > SHOWN:
+        names[SHOWN:] = [f"{len(names) - SHOWN} more"]
     distinct = list(dict.fromkeys(f"{call.target} {call.operation}" for call in run))
     return Finding(
         kind="sequential_calls",

@@ -88,8 +88,8 @@ class Thresholds:
     """Difference of the failure rates."""
 
 
-def overridden(base: Thresholds, changes: Mapping[str, str]) -> Thresholds:
-    """`base` with some limits as a person wrote them. Raises ConfigError for a name or a number that is none."""
+def overridden(base: Thresholds, changes: Mapping[str, str | float]) -> Thresholds:
+    """`base` with some limits as a person wrote them: text, or numbers of a file. Raises ConfigError for a name or a number that is none."""
     kinds = {field.name: type(getattr(base, field.name)) for field in fields(base)}
     values: dict[str, int | float] = {}
     for name, text in changes.items():
@@ -97,7 +97,7 @@ def overridden(base: Thresholds, changes: Mapping[str, str]) -> Thresholds:
             raise ConfigError(f"there is no threshold {name!r}; there are {', '.join(kinds)}")
         try:
             value = kinds[name](text)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ConfigError(f"threshold {name}: {text!r} is no {kinds[name].__name__}") from None
         if not value >= 0:
             raise ConfigError(f"threshold {name}: {text} is below 0")

@@ -282,6 +282,13 @@ def _executable(facts: ProcessFacts, words: Sequence[str]) -> str:
     name = facts.executable_name
     if name == "busybox" and words:
         name = _base(words[0])
+    # Debian's redis-server is a link to it; its title is `redis-server 127.0.0.1:6379`.
+    if (
+        name.startswith("redis-check-")
+        and words
+        and words[0].split(" ")[0].endswith("redis-server")
+    ):
+        name = "redis-server"
     if found := _VERSIONED_BINARY.match(name):
         return found[1]
     return name

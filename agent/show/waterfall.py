@@ -113,8 +113,9 @@ def draw(
 
 
 def result_of(span: ReadSpan) -> str:
-    """How it went, in few words: status code, kind of error, message. Empty if there is nothing to say."""
+    """How it went, in few words: the name that was looked up, status code, kind of error, message. Empty if there is nothing to say."""
     parts = [
+        span.attributes.get(semconv.DNS_QUESTION_NAME),
         span.attributes.get(semconv.HTTP_RESPONSE_STATUS_CODE),
         span.attributes.get(semconv.ERROR_TYPE),
         span.status_message,

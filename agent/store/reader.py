@@ -158,6 +158,21 @@ class Reader:
         with self.view():
             return [trace for id_ in ids if (trace := self._trace(id_)) is not None]
 
+    def newest(self, *, since_unix_ns: int, max_spans: int) -> tuple[list[int], int, int]:
+        """Numbers of the newest traces with at most so many spans together, oldest first; those spans, and those left out."""
+        ids: list[int] = []
+        kept = left_out = 0
+        with self.view():
+            for id_, spans in self.connection.execute(
+                "SELECT id, spans FROM traces WHERE start >= ? ORDER BY id DESC", (since_unix_ns,)
+            ):
+                if left_out or kept + spans > max_spans:
+                    left_out += spans
+                else:
+                    kept += spans
+                    ids.append(id_)
+        return ids[::-1], kept, left_out
+
     def summaries(self, listing: Listing) -> list[TraceSummary]:
         """The traces of a list."""
         with self.view():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.protocols import Description, Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.spans import semconv
 from agent.spans.span import Attributes, Link, Span, SpanKind, Status, Value
+
+if TYPE_CHECKING:
+    from agent.redaction import Policy
 
 AF_UNIX = 1
 
@@ -24,11 +27,21 @@ _CONNECTION_REQUESTS = semconv.CONNECTION_REQUESTS
 _CONNECTION_SETUP_TIME = semconv.CONNECTION_SETUP_TIME
 
 
-class Builder:
-    """Makes spans. `unix_offset_ns` is what a monotonic time lacks to Unix time."""
+MAX_JUDGED = 8192
+"""Blocks whose redacted form is kept: those that many spans share. About 1 KB each."""
 
-    def __init__(self, unix_offset_ns: int) -> None:
+
+class Builder:
+    """Makes spans. `unix_offset_ns` is what a monotonic time lacks to Unix time.
+
+    `policy` holds the operator's rules of redaction; None where there are none, for parsers have redacted already.
+    """
+
+    def __init__(self, unix_offset_ns: int, policy: Policy | None = None) -> None:
         self.unix_offset_ns = unix_offset_ns
+        self._policy = policy
+        self._judged: dict[Attributes, Attributes] = {}
+        """Blocks are shared, and what a policy makes of one depends on nothing else."""
 
     def build(self, exchange: Exchange) -> Span:
         """The span of an exchange whose trace is settled."""
@@ -57,6 +70,8 @@ class Builder:
         error = description.error_type
         if error is not None:
             blocks += (_error(error),)
+        if self._policy is not None:
+            blocks = self._redacted(blocks)
         offset = self.unix_offset_ns
         span = Span(
             exchange.trace_id,
@@ -82,6 +97,19 @@ class Builder:
         if late_for is not None:
             span.links = (Link(late_for.trace_id, late_for.span_id),)
         return span
+
+    def _redacted(self, blocks: tuple[Attributes, ...]) -> tuple[Attributes, ...]:
+        """The blocks as the rules let them leave."""
+        assert self._policy is not None
+        judged, kept = self._judged, []
+        for block in blocks:
+            found = judged.get(block)
+            if found is None:
+                if len(judged) >= MAX_JUDGED:
+                    judged.clear()
+                found = judged[block] = Attributes(self._policy.apply(block.items))
+            kept.append(found)
+        return tuple(kept)
 
 
 def _describe(exchange: Exchange) -> Description:

@@ -49,6 +49,19 @@ def test_failures_that_trying_again_may_mend(error: str) -> None:
     assert len(tries(error, None)) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "count"), [("ERR", 0), ("WRONGTYPE", 0), ("LOADING", 1), ("timeout", 1)]
+)
+def test_a_cache_that_refuses_is_not_asked_in_the_hope_of_another_answer(
+    error: str, count: int
+) -> None:
+    story = Story()
+    root = story.server(0, 100)
+    for number in range(2):
+        story.redis(10 * number, 10 * number + 9, root, "CLIENT SETINFO ?", error=error)
+    assert len(list(sequences(story.tree))) == count
+
+
 def test_after_success_a_new_sequence_begins() -> None:
     assert [len(one.attempts) for one in tries("503", None, "503", "503", None)] == [2, 3]
 

@@ -98,6 +98,18 @@ def test_kernel_name_is_the_last_resort() -> None:
     assert program_name(ProcessFacts(1)) == ""
 
 
+def test_redis_server_is_no_checker() -> None:
+    title = ("redis-server 127.0.0.1:6379", "")
+    assert (
+        program_name(ProcessFacts(1, exe="/usr/bin/redis-check-rdb", argv=title)) == "redis-server"
+    )
+    other = ("redis-check-rdb", "dump.rdb")
+    assert (
+        program_name(ProcessFacts(1, exe="/usr/bin/redis-check-rdb", argv=other))
+        == "redis-check-rdb"
+    )
+
+
 def test_secrets_do_not_become_names() -> None:
     argv = ("python3", "postgres://u:hunter2@db/x")
     assert "hunter2" not in program_name(ProcessFacts(1, exe=PYTHON, argv=argv))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.redaction import Action, Policy, Redaction, Rule
 from agent.spans.span import SpanKind, Status
-from tests.scenario import AF_INET6, AF_UNIX, INGRESS, Host, facts, play, request, response
+from tests.scenario import AF_INET6, AF_UNIX, INGRESS, Host, Run, facts, play, request, response
 
 
 @pytest.fixture
@@ -142,3 +143,43 @@ def test_span_never_ends_before_it_begins(host):
     socket.sent(response())
     (span,) = play(host).spans
     assert span.end_unix_ns == span.start_unix_ns
+
+
+def test_rules_of_the_operator_hold_for_every_attribute(host):
+    for number in range(2):
+        socket = host.connect(server=("10.0.0.1", 8080))
+        socket.sent(request(f"/orders/cust-{number}77", fields="User-Agent: curl/8\r\n"))
+        socket.received(response(200, b"no"))
+    rules = (
+        Rule(Action.DROP, "user_agent.*"),
+        Rule(Action.HASH, "network.peer.address"),
+        Rule(Action.MASK, pattern="cust-[0-9]+"),
+        Rule(Action.MASK, "http.response.size"),
+    )
+    plain, ruled = (
+        play(host),
+        Run(policy=Policy(Redaction(rules, "a long random text"))).take(host.records).finish(),
+    )
+    for before, after in zip(map(facts, plain.spans), map(facts, ruled.spans), strict=True):
+        assert "user_agent.original" in before
+        changed = {key for key in before if before[key] != after.get(key)}
+        assert changed - {"url.template"} == {
+            "user_agent.original",
+            "network.peer.address",
+            "url.full",
+            "http.response.size",
+        }
+        assert "user_agent.original" not in after
+        assert after["url.full"] == "http://shop/orders/REDACTED"
+        assert after["http.response.size"] == "REDACTED"
+        assert "cust-" not in str(after)
+        assert len(str(after["network.peer.address"])) == 16
+
+
+def test_what_rules_make_of_a_shared_block_is_made_once(host):
+    for _ in range(2):
+        socket = host.connect(server=("10.0.0.1", 8080))
+        socket.sent(request("/a"))
+        socket.received(response(200, b""))
+    first, second = Run(policy=Policy()).take(host.records).finish().spans
+    assert first.attributes[0] is second.attributes[0]

@@ -237,7 +237,12 @@ class Daemon:
             self._described.clear()
         self._described[process.pid] = process
         layout = layout_of(process, self._proc)
-        if layout is not None and self._side.set_runtime(process.pid, layout.kind, layout.fields()):
+        if layout is None:
+            return
+        for hook, path, offset in layout.probes:
+            if not self._side.uprobes.attach(process.pid, hook, path, offset):
+                logger.info("%s could not be attached to process %s", hook, process.pid)
+        if self._side.set_runtime(process.pid, layout.kind, layout.fields()):
             self._watches.add(process.pid, WATCH_RUNTIME)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:
@@ -246,11 +251,15 @@ class Daemon:
 
     def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
         """A process became another program."""
+        if self._side is not None:
+            self._side.uprobes.exited(pid)
         self.discovery.executed(pid, comm, arguments, time_ns=time_ns)
 
     def exited(self, pid: int) -> None:
         """A process ended."""
         self._described.pop(pid, None)
+        if self._side is not None:
+            self._side.uprobes.exited(pid)
         self.discovery.exited(pid)
 
     def listening(self, pid: int, port: int) -> None:

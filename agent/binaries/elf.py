@@ -42,6 +42,8 @@ class Section:
     offset: int
     size: int
     """Bytes in the file; 0 for a section that has none, as .bss."""
+    address: int = 0
+    """Where it is mapped, relative to the load address of a position-independent file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Segment:
     offset: int
     size: int
     is_writable: bool
+    address: int = 0
 
 
 class Elf:
@@ -78,14 +81,14 @@ class Elf:
             raw = names[row[0] : row[0] + 64].partition(b"\0")[0]
             name = raw.decode("ascii", "replace")
             size = 0 if row[1] == SHT_NOBITS else row[5]
-            found.setdefault(name, Section(name, row[4], size))
+            found.setdefault(name, Section(name, row[4], size, row[3]))
         return found
 
     def segments(self) -> list[Segment]:
         """What is loaded."""
         rows = self._table(self._segments_at, self._segment_count, self._segment_size, _SEGMENT)
         return [
-            Segment(row[2], row[5], bool(row[1] & PF_W))
+            Segment(row[2], row[5], bool(row[1] & PF_W), row[3])
             for row in rows[:MAX_SEGMENTS]
             if row[0] == PT_LOAD
         ]
@@ -98,6 +101,13 @@ class Elf:
             return os.pread(self._fd, min(size, self._size - offset), offset)
         except OSError:
             return b""
+
+    def offset_of(self, address: int) -> int | None:
+        """Where in the file a mapped address is; None if it is not there."""
+        for segment in self.segments():
+            if segment.address <= address < segment.address + segment.size:
+                return segment.offset + address - segment.address
+        return None
 
     def contains(self, section: Section, text: bytes, *, limit: int) -> bool:
         """Whether `text` is in the first `limit` bytes of a section."""

@@ -46,6 +46,7 @@ _ATTACH_TYPES: Final = {"fentry": 24, "fexit": 25}
 _PROGRAM_TYPES: Final = {
     "kprobe": 2,
     "kretprobe": 2,
+    "uprobe": 2,
     "sock_ops": 13,
     "raw_tracepoint": 17,
     "fentry": 26,
@@ -107,6 +108,8 @@ def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str,
     descriptors = []
     for spec, program in programs:
         for hook in spec["hooks"]:
+            if hook.startswith("uprobe:"):
+                continue  # the agent attaches it, to each file that it finds (uprobes.py)
             descriptor = attach(program, hook)
             if descriptor >= 0:
                 attached.append((spec["function"], hook))
@@ -222,14 +225,20 @@ def _attach_kprobe(program: int, function: str, *, is_return: bool) -> int:
         bit = int(_KPROBE_RETURN_BIT.read_text().strip().removeprefix("config:"))
     except (OSError, ValueError):
         return -errno.EOPNOTSUPP
-    name = ctypes.create_string_buffer(function.encode())
+    return attach_event(program, kind, function.encode(), 0, config=is_return << bit)
+
+
+def attach_event(program: int, kind: int, name: bytes, offset: int, *, config: int = 0) -> int:
+    """A probe of a dynamic kind at an offset in a function or file; its descriptor, or a negative errno."""
+    where = ctypes.create_string_buffer(name)
     attribute = _EventAttribute(
         type=kind,
         size=ctypes.sizeof(_EventAttribute),
-        config=is_return << bit,
+        config=config,
         sample_period=1,
         wakeup_events=1,
-        kprobe_func=ctypes.addressof(name),
+        kprobe_func=ctypes.addressof(where),
+        probe_offset=offset,
     )
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = int(

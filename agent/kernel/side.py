@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agent.kernel.layout import enum, structs
 from agent.kernel.maps import Map, possible_cpus, recursion_misses
 from agent.kernel.ring import Ring
+from agent.kernel.uprobes import Uprobes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,8 @@ class KernelSide:
 
     def __init__(self, attached: Attached, *, ring_bytes: int, max_sockets: int) -> None:
         self.attached = attached
+        self.uprobes = Uprobes(attached.programs)
+        """What is attached to executables of watched processes."""
         self._max_sockets = max_sockets
         self._state = structs("maps.h")["socket_state"]
         self._control = structs("maps.h")["socket_control"]
@@ -140,10 +143,12 @@ class KernelSide:
 
     def detach(self) -> None:
         """Stop all programs; what they wrote and missed can still be read."""
+        self.uprobes.close()
         self.attached.detach()
 
     def close(self) -> None:
         """Let everything go."""
+        self.uprobes.close()
         self._ring.close()
         self.attached.close()
 

@@ -39,6 +39,7 @@ MAX_ENVIRON: Final = 1 << 18
 MAX_VALUE: Final = 2048
 MAX_VARIABLES: Final = 64
 MAX_MAPS: Final = 1 << 21
+_MAPPING: Final = re.compile(rb"([0-9a-f]+)-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)")
 _WRITABLE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+ *(.*)")
 """Bytes of /proc/PID/maps read: 20 000 mappings."""
 MAX_MAPPED: Final = 1024
@@ -210,6 +211,15 @@ class Proc:
             if len(found) >= MAX_MAPPED:
                 break
         return found
+
+    def load_address(self, pid: int) -> int | None:
+        """Where its executable begins in its memory; None if that cannot be told."""
+        path = _link(f"{self.root}/{pid}/exe")
+        for line in _read_all(f"{self.root}/{pid}/maps", MAX_MAPS).split(b"\n"):
+            match = _MAPPING.match(line)
+            if match and path and clean(match[2], limit=MAX_PATH) == path:
+                return int(match[1], 16)
+        return None
 
     def executable(self, pid: int) -> str:
         """A path at which the running executable can be opened, whatever container it is from or if deleted."""

@@ -36,6 +36,7 @@ BPF_F_TABLE("array", u32, struct watch_slot, watches, WATCH_SLOTS, BPF_F_MMAPABL
 /* What `struct runtime` describes. A number says which branch of work.h reads the rest. */
 enum runtime_kind {
 	RUNTIME_OTHER = 0, /* no logical tasks that are read here */
+	RUNTIME_GO = 1, /* goroutines */
 };
 
 struct runtime {

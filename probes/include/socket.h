@@ -214,6 +214,7 @@ static __always_inline void forget(void *sk)
 	}
 	sockets.delete(&socket);
 	controls.delete(&socket);
+	go_callers.delete(&socket);
 }
 
 #endif

@@ -36,7 +36,15 @@ def test_program(program: ProgramSpec):
     kinds = {hook.partition(":")[0] for hook in program.hooks}
     assert len(kinds) == 1, "one function has one kind of context"
     (kind,) = kinds
-    assert kind in ("fentry", "fexit", "kprobe", "kretprobe", "raw_tracepoint", "sock_ops")
+    assert kind in (
+        "fentry",
+        "fexit",
+        "kprobe",
+        "kretprobe",
+        "raw_tracepoint",
+        "sock_ops",
+        "uprobe",
+    )
     assert program.needs_trampolines == (kind in ("fentry", "fexit"))
     assert not program.is_fallback or kind in ("kprobe", "kretprobe")
     assert program.is_fallback or kind != "kretprobe", "a trampoline sees arguments and result"

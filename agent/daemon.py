@@ -254,7 +254,8 @@ class Daemon:
         if layout is None:
             return
         for hook, path, offset in layout.probes:
-            self._uprobes.attach(process.pid, hook, path, offset)
+            if not self._uprobes.attach(process.pid, hook, path, offset):
+                logger.info("%s could not be attached to process %s", hook, process.pid)
         if self._side.set_runtime(process.pid, layout.kind, layout.fields()):
             self._watches.add(process.pid, WATCH_RUNTIME)
 
@@ -264,6 +265,8 @@ class Daemon:
 
     def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
         """A process became another program."""
+        if self._side is not None:
+            self._side.uprobes.exited(pid)
         self.discovery.executed(pid, comm, arguments, time_ns=time_ns)
 
     def exited(self, pid: int) -> None:

@@ -40,6 +40,7 @@ FOUND: Final = {
     correlate.RULE_THREAD: "the thread that made this call was working for that request",
     correlate.RULE_OPENER: "the connection of this call was opened in the course of that request",
     correlate.RULE_HANDOFF: "the thread that received that request woke the idle thread that then made this call",
+    correlate.RULE_GOROUTINE: "the goroutine that made this call received that request, or was made in the course of it",
     correlate.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
     correlate.RULE_TASK: "the task that made this call, or one that made that task, received that request",
     TRACEPARENT: _HEADER.format("traceparent"),
@@ -52,7 +53,13 @@ FOUND: Final = {
 """By rule: why that is the parent."""
 FROM_HEADER: Final = frozenset({TRACEPARENT, B3, JAEGER, DATADOG, XRAY, RULE_TCP_OPTION})
 WITHIN_PROCESS: Final = frozenset(
-    {correlate.RULE_THREAD, correlate.RULE_OPENER, correlate.RULE_HANDOFF, correlate.RULE_TASK}
+    {
+        correlate.RULE_THREAD,
+        correlate.RULE_OPENER,
+        correlate.RULE_HANDOFF,
+        correlate.RULE_TASK,
+        correlate.RULE_GOROUTINE,
+    }
 )
 """Rules that find parents in the same process only."""
 
@@ -60,7 +67,7 @@ NOT_FOUND: Final = {
     correlate.RULE_NONE: "nobody known",
     correlate.RULE_LATE: "the request for which this call was made was over when it began: it is background work, with a link to that request",
     RULE_SENT: "the request left with the ids of another trace, before it was known for what it was made; there is a link to that",
-    correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads, so the thread says nothing",
+    correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads; the goroutine that made this call is not known, or it is not known which request it was made for",
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
     correlate.REFUSED_HANDOFF: "refused: the thread was woken for this work by a thread of which nobody knows for whom it was working",
     correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",

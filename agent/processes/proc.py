@@ -40,6 +40,7 @@ MAX_VALUE: Final = 2048
 MAX_VARIABLES: Final = 64
 MAX_MAPS: Final = 1 << 21
 _START: Final = re.compile(rb"([0-9a-f]+)-[0-9a-f]+ \S+ 0+ \S+ [1-9]\S* *(/.*)")
+_MAPPING: Final = re.compile(rb"([0-9a-f]+)-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)")
 _WRITABLE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+ *(.*)")
 """Bytes of /proc/PID/maps read: 20 000 mappings."""
 MAX_MAPPED: Final = 1024
@@ -226,6 +227,14 @@ class Proc:
     def inside(self, pid: int, path: str) -> str:
         """A path at which a file that the process sees can be opened."""
         return f"{self.root}/{pid}/root/{path.lstrip('/')}"
+    def load_address(self, pid: int) -> int | None:
+        """Where its executable begins in its memory; None if that cannot be told."""
+        path = _link(f"{self.root}/{pid}/exe")
+        for line in _read_all(f"{self.root}/{pid}/maps", MAX_MAPS).split(b"\n"):
+            match = _MAPPING.match(line)
+            if match and path and clean(match[2], limit=MAX_PATH) == path:
+                return int(match[1], 16)
+        return None
 
     def executable(self, pid: int) -> str:
         """A path at which the running executable can be opened, whatever container it is from or if deleted."""

@@ -7,6 +7,11 @@ CPython: threads wait for its lock (the GIL) in its own data, all at the same ad
 to run. Such a wake hands nobody any work. Its data is known by the mappings: the writable ones of the executable or of
 libpython, and what follows them without a file (variables that begin as zero).
 
+Go: the layout of its goroutines is known by its release. The goroutines of net/http's client connections are known by the
+code that they begin with, closures of `dialConn`, which the linker puts side by side. Who asks them
+is learned at the entry of `roundTrip`. Without the function table nothing is told: such goroutines would be taken for
+others.
+
 Ruby: its lock wakes each thread at an address of the thread's own, as a queue does. So there no wake is taken as a
 hand-off.
 """
@@ -20,6 +25,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from agent.binaries.elf import open_elf
 from agent.binaries.python import read_interpreter, version_of
+from agent.binaries.go_functions import addresses_of
+from agent.binaries.go_layout import goroutine_of
 from agent.processes.runtime import Kind
 
 if TYPE_CHECKING:
@@ -28,6 +35,16 @@ if TYPE_CHECKING:
     from agent.processes.runtime import Runtime
 
 ALL_ADDRESSES: Final = (0, (1 << 64) - 1)
+GO_ROUND_TRIP_HOOK: Final = "uprobe:go.persistConn.roundTrip"
+_GO_MAIN: Final = "runtime.main"
+"""In every program: if it is not found, the table is not one that we read."""
+_GO_ROUND_TRIP: Final = "net/http.(*persistConn).roundTrip"
+_GO_CLOSURES: Final = tuple(
+    f"net/http.(*Transport).dialConn.{kind}{number}"
+    for kind in ("func", "gowrap")
+    for number in range(1, 10)
+)
+_GO_FUNCTIONS: Final = (_GO_MAIN, _GO_ROUND_TRIP, *_GO_CLOSURES)
 _CPYTHON: Final = re.compile(r"/(?:python[\d.]*[dmt]?|libpython[\d.]+[a-z]*\.so[\d.]*)$")
 
 
@@ -61,6 +78,11 @@ class Proc(Protocol):
 
     def inside(self, pid: int, path: str) -> str:
         """Where a file that the process sees can be opened."""
+    def executable(self, pid: int) -> str:
+        """Where the executable can be opened."""
+
+    def load_address(self, pid: int) -> int | None:
+        """Where the executable begins in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,7 @@ class Layout:
     """at most 6."""
     probes: tuple[tuple[str, str, int], ...] = ()
     """Hook, file and offset of what is to be attached to it."""
+    """What to attach: a hook, a file, and an offset in it."""
 
     def fields(self) -> dict[str, int]:
         """As the fields of `struct runtime`, but for the kind."""
@@ -136,12 +159,42 @@ def _data_of_python(process: Process, proc: Proc) -> tuple[int, int] | None:
     return (start, end) if end else None
 
 
+def _go(process: Process, proc: Proc) -> Layout | None:
+    path = proc.executable(process.pid)
+    goroutine = goroutine_of(process.runtime.version)
+    loaded_at = proc.load_address(process.pid)
+    elf = open_elf(path)
+    if elf is None:
+        return None
+    with elf:
+        segments = elf.segments()
+        functions = addresses_of(elf, _GO_FUNCTIONS)
+        round_trip = functions.get(_GO_ROUND_TRIP)
+        offset = elf.offset_of(round_trip) if round_trip is not None else None
+    if goroutine is None or loaded_at is None or _GO_MAIN not in functions or not segments:
+        return None
+    offsets = (goroutine.goid, goroutine.parent_goid, goroutine.start_pc)
+    if offset is None:
+        return Layout("RUNTIME_GO", offsets=offsets)
+    closures = [functions[name] for name in _GO_CLOSURES if name in functions]
+    if not closures:
+        return None
+    moved = loaded_at - segments[0].address
+    return Layout(
+        "RUNTIME_GO",
+        addresses=(min(closures) + moved, max(closures) + 1 + moved),
+        offsets=offsets,
+        probes=((GO_ROUND_TRIP_HOOK, path, offset),),
+    )
+
+
 def _ruby(process: Process, proc: Proc) -> Layout | None:
     del process, proc
     return Layout(locks=ALL_ADDRESSES)
 
 
 READERS: Final[Mapping[Kind, Callable[[Process, Proc], Layout | None]]] = {
+    Kind.GO: _go,
     Kind.PYTHON: _python,
     Kind.RUBY: _ruby,
 }

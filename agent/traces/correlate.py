@@ -20,7 +20,7 @@ when the thread receives a request itself.
 Where that is not enough to tell, there is no parent, and `rule` says why:
 - a worker that goes on with a next job is not woken for it (`refused:backlog`), or is woken by a thread of which nobody
   knows what it works for (`refused:handoff`);
-- goroutines move between threads, so their thread says nothing;
+- goroutines move between threads, so their thread says nothing: it goes by the goroutine (goroutines.py), where it is known;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
   socket at a time, are
   taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
@@ -39,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
+from agent.traces.goroutines import Goroutines
 from agent.traces.settle import Relation, Tie, tie
 from agent.traces.stamps import Stamps
 
@@ -53,6 +54,7 @@ RULE_OPENER: Final = "opener"
 RULE_HANDOFF: Final = "handoff"
 RULE_CREATED: Final = "created"
 RULE_TASK: Final = "task"
+RULE_GOROUTINE: Final = "goroutine"
 RULE_NONE: Final = "none"
 RULE_LATE: Final = "link"
 REFUSED_GOROUTINE: Final = "refused:goroutine"
@@ -77,7 +79,9 @@ _CAUSE_KIND: Final = 255
 MAX_SERVED: Final = 8192
 """Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it."""
 
-_WORK: Final = frozenset((RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_TASK))
+_WORK: Final = frozenset(
+    (RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_TASK, RULE_GOROUTINE)
+)
 """Rules that find the work for which a call was made."""
 
 Key = tuple[Any, int]
@@ -101,6 +105,7 @@ class Correlator:
         """By thread: server exchanges that began in it and are under way."""
         self._served: dict[int, tuple[Served, Served]] = {}
         """By socket: the last request there, and the one before it, for what a task does after its response."""
+        self._goroutines = Goroutines()
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
         self.stamps = Stamps()
@@ -139,6 +144,8 @@ class Correlator:
             self._work[tid] = exchange
             self._open[tid] = self._open.get(tid, 0) + 1
             self._serve(exchange)
+            if origin is not None and origin[0]:
+                self._goroutines.serves(exchange, origin[0])
             if other is not None and other.role is _CLIENT:
                 exchange.parent = other
                 exchange.rule = RULE_PEER
@@ -295,7 +302,9 @@ class Correlator:
             exchange.parent, exchange.rule = opener, RULE_OPENER
             return
         if runtime.uses_goroutines:
-            exchange.rule = REFUSED_GOROUTINE
+            owner = self._goroutines.owner(connection.tgid, origin) if origin is not None else None
+            exchange.parent = owner
+            exchange.rule = REFUSED_GOROUTINE if owner is None else RULE_GOROUTINE
             return
         work = self._working_for(tid)
         if work is None:

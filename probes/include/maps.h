@@ -37,6 +37,7 @@ BPF_F_TABLE("array", u32, struct watch_slot, watches, WATCH_SLOTS, BPF_F_MMAPABL
 enum runtime_kind {
 	RUNTIME_OTHER = 0, /* no logical tasks that are read here */
 	RUNTIME_PYTHON = 2, /* contexts of CPython */
+	RUNTIME_GO = 1, /* goroutines */
 };
 
 struct runtime {

@@ -221,6 +221,7 @@ static __always_inline void forget(void *sk)
 	}
 	sockets.delete(&socket);
 	controls.delete(&socket);
+	go_callers.delete(&socket);
 }
 
 #endif

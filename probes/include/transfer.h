@@ -46,6 +46,8 @@ static __always_inline void fill_data(struct data_event *event, const struct tra
 	event->direction = transfer->direction;
 	event->_pad = 0;
 	fill_origin(&event->origin, transfer->direction == EGRESS && state->role != ROLE_SERVER);
+	if (transfer->direction == EGRESS)
+		fill_caller(&event->origin, transfer->socket);
 }
 
 /* Reserve, fill and submit one data_event with its payload. */

@@ -45,12 +45,62 @@ static __always_inline struct runtime *runtime_now(void)
 }
 
 #include "python.h"
+struct goroutine {
+	u64 id;
+	u64 parent;
+};
+
+/*
+ * Who made the last net/http call on a client's socket, by the socket's identity: written by the go probe before each
+ * request is sent, deleted when the socket is closed. LRU, since a program may be gone before its sockets are.
+ */
+BPF_TABLE("lru_hash", u64, struct goroutine, go_callers, 16384);
+
+/*
+ * offset[0..2] are those of goid, parentGoid and startpc in runtime.g; address[0] to before address[1] is the code that
+ * begins the goroutines of net/http's client connections: those carry out what others ask for, and were made for the first
+ * of them, so what they do is nobody's.
+ * `g` is 0 for the goroutine that runs on this thread, whose place in thread-local storage is the same in all Go programs
+ * for Linux on this processor.
+ */
+static __always_inline void fill_goroutine(struct origin *origin, const struct runtime *runtime, u64 g)
+{
+	u64 base, start = 0;
+
+	if (!g) {
+		base = read_u64((void *)bpf_get_current_task() + OFFSETOF_task_struct__thread_DOT_fsbase);
+		if (read_user(&g, sizeof(g), (void *)(base - 8)) || !g)
+			return;
+	}
+	if (read_user(&start, sizeof(start), (void *)(g + runtime->offset[2])) ||
+	    (start >= runtime->address[0] && start < runtime->address[1]))
+		return;
+	read_user(&origin->task_parent, sizeof(origin->task_parent), (void *)(g + runtime->offset[1]));
+	read_user(&origin->task, sizeof(origin->task), (void *)(g + runtime->offset[0]));
+}
 
 /* The logical task that is running on this thread, by the runtime's kind. A branch per kind. */
 static __always_inline void fill_task(struct origin *origin, const struct runtime *runtime)
 {
 	origin->task = 0;
 	origin->task_parent = 0;
+	if (runtime->kind == RUNTIME_GO)
+		fill_goroutine(origin, runtime, 0);
+}
+
+/* The same for a call on a socket: the goroutine that asked for it, where another one carries it out. */
+static __always_inline void fill_caller(struct origin *origin, u64 socket)
+{
+	struct runtime *runtime = runtime_now();
+	struct goroutine *caller;
+
+	if (!runtime || runtime->kind != RUNTIME_GO)
+		return;
+	caller = go_callers.lookup(&socket);
+	if (!caller)
+		return;
+	origin->task = caller->id;
+	origin->task_parent = caller->parent;
 }
 
 static __always_inline bool is_cause_live(const struct thread *thread)

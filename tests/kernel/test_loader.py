@@ -32,7 +32,7 @@ def test_trampolines_are_preferred(monkeypatch):
     hooks(monkeypatch, trampolines=True, kprobes=True)
     planned = plan(SETTINGS)
     # What is rare is a kprobe in all cases.
-    assert kinds(planned) == {"fentry", "fexit", "kprobe", "raw_tracepoint", "uretprobe"}
+    assert kinds(planned) == {"fentry", "fexit", "kprobe", "raw_tracepoint", "uprobe", "uretprobe"}
     assert planned.has_trampolines
     assert planned.constants.items() >= {"HAVE_TRAMPOLINES": 1, "RING_PAGES": 16}.items()
 
@@ -42,7 +42,7 @@ def test_trampolines_are_preferred(monkeypatch):
 def test_kprobes_stand_in(monkeypatch, trampolines, force):
     hooks(monkeypatch, trampolines=trampolines, kprobes=True)
     planned = plan(SETTINGS, force_kprobes=force)
-    assert kinds(planned) == {"kprobe", "kretprobe", "raw_tracepoint", "uretprobe"}
+    assert kinds(planned) == {"kprobe", "kretprobe", "raw_tracepoint", "uprobe", "uretprobe"}
     assert planned.constants["HAVE_TRAMPOLINES"] == 0
 
 

@@ -254,3 +254,13 @@ def _time_of(proc: Proc) -> float:
     start = time.perf_counter()
     proc.facts(os.getpid())
     return time.perf_counter() - start
+
+
+def test_where_the_executable_is_loaded():
+    address = Proc().load_address(os.getpid())
+    path = os.readlink("/proc/self/exe")
+    with open("/proc/self/maps") as maps:
+        lines = maps.read().splitlines()
+    first = next(line for line in lines if line.endswith(path))
+    assert address == int(first.partition("-")[0], 16)
+    assert Proc().load_address(1 << 30) is None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from agent.binaries.elf import open_elf
+from agent.processes import tasks
 from agent.processes.runtime import Kind, Runtime
 from agent.processes.tasks import ALL_ADDRESSES, Layout, layout_of
 
@@ -30,6 +34,12 @@ class Proc:
         assert pid == 7
         return self.mappings
 
+    def executable(self, pid: int) -> str:
+        raise AssertionError(pid)
+
+    def load_address(self, pid: int) -> int | None:
+        raise AssertionError(pid)
+
 
 EXE = "/usr/bin/python3.11"
 LIBRARY = "/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0"
@@ -55,6 +65,68 @@ def test_python_without_its_data_is_not_described():
 
 def test_no_wake_of_ruby_hands_anything_over():
     assert layout_of(Process(Kind.RUBY), Proc()) == Layout(locks=ALL_ADDRESSES)
+
+
+class GoProc:
+    def __init__(self, path: str, address: int | None = 0x400000) -> None:
+        self.path, self.address = path, address
+
+    def writable(self, pid: int) -> tuple[tuple[int, int, str], ...]:
+        raise AssertionError(pid)
+
+    def executable(self, pid: int) -> str:
+        assert pid == 7
+        return self.path
+
+    def load_address(self, pid: int) -> int | None:
+        assert pid == 7
+        return self.address
+
+
+def go(version: str) -> Process:
+    process = Process(Kind.GO)
+    process.runtime = Runtime(Kind.GO, version)
+    return process
+
+
+@pytest.fixture
+def functions(monkeypatch):
+    """Addresses in an executable that this one stands for."""
+    found: dict[str, int] = {}
+    monkeypatch.setattr(tasks, "addresses_of", lambda elf, names: found)
+    elf = open_elf(sys.executable)
+    assert elf is not None
+    with elf:
+        found["base"] = elf.segments()[0].address
+    return found
+
+
+def test_go_by_release(functions):
+    functions["runtime.main"] = 1
+    assert layout_of(go("1.25.5"), GoProc(sys.executable)) == Layout(
+        "RUNTIME_GO", offsets=(152, 272, 296)
+    )
+    assert layout_of(go("1.20.1"), GoProc(sys.executable)) is None
+    assert layout_of(go("1.25.5"), GoProc(sys.executable, None)) is None
+    assert layout_of(go("1.25.5"), GoProc("/nowhere")) is None
+
+
+def test_go_without_a_function_table_is_not_told(functions):
+    assert layout_of(go("1.25.5"), GoProc(sys.executable)) is None
+
+
+def test_go_with_the_client_of_net_http(functions):
+    base = functions["base"]
+    functions["runtime.main"] = base + 1
+    functions["net/http.(*persistConn).roundTrip"] = base + 64
+    assert layout_of(go("1.27.3"), GoProc(sys.executable)) is None, "no closures"
+    functions["net/http.(*Transport).dialConn.gowrap2"] = base + 200
+    functions["net/http.(*Transport).dialConn.gowrap1"] = base + 300
+    layout = layout_of(go("1.27.3"), GoProc(sys.executable, 0x7000))
+    assert layout is not None
+    assert layout.addresses == (0x7000 + 200, 0x7000 + 301)
+    ((hook, path, _),) = layout.probes
+    assert (hook, path) == (tasks.GO_ROUND_TRIP_HOOK, sys.executable)
 
 
 def test_compiled_programs_need_no_description():

@@ -35,7 +35,7 @@ def kinds(exchanges: int) -> list[Row]:
         Row(REPEATED, repeated, unmeasured=CONNECTIONS),
         Row(SMALL, small, unmeasured=CONNECTIONS),
         Row(BIG, big, unmeasured=CONNECTIONS),
-        Row(SHORT, short_connections(exchanges), per_exchange=7),
+        Row(SHORT, short_connections(exchanges), per_exchange=5),
         *(
             Row(
                 name,

@@ -12,7 +12,7 @@ from itertools import chain
 from itertools import count as numbers
 from typing import TYPE_CHECKING
 
-from tests.scenario import EGRESS, INGRESS, Host, Socket
+from tests.scenario import Host, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,16 +134,15 @@ def records(
 
 
 def short_connections(exchanges: int, seed: int = 1) -> list[bytes]:
-    """The records of each exchange at servers that close every connection: 7, as gunicorn's sync workers make them.
+    """The records of each exchange at servers that close every connection: 5, as gunicorn's sync workers make them.
 
-    Open, request, head and body of the response, the server's shutdown, the client's end of file, close.
+    Open, request, head and body of the response, close.
     """
     host = Host()
     for asked, answer in zip(small_requests(exchanges), responses(exchanges, seed), strict=True):
         connection = _accept(host, host.sockets)
         head, empty_line, body = answer.partition(b"\r\n\r\n")
-        connection.received(asked).sent(head + empty_line).sent(body)
-        connection.ended(EGRESS).ended(INGRESS).close()
+        connection.received(asked).sent(head + empty_line).sent(body).close()
     return host.records
 
 

@@ -68,6 +68,13 @@ int connect_shuts_down(struct pt_regs *regs)
 	return 0;
 }
 
+/* A kprobe as well: it needs the identity of known sockets only, which needs no trampoline. */
+int connect_closes(struct pt_regs *regs)
+{
+	forget(sock_of_file((void *)regs->si));
+	return 0;
+}
+
 #if HAVE_TRAMPOLINES
 
 int connect_opened(u64 *ctx)
@@ -96,12 +103,6 @@ int connect_opened(u64 *ctx)
 		role = ROLE_SERVER;
 	}
 	state_of(identify(sk), sk, role);
-	return 0;
-}
-
-int connect_closes(u64 *ctx)
-{
-	forget(sock_of_file((void *)ARGUMENT(ctx, 1)));
 	return 0;
 }
 
@@ -138,12 +139,6 @@ int connect_opened(struct pt_regs *regs)
 int connect_begins(struct pt_regs *regs)
 {
 	return is_watched() ? enter_call(regs) : 0;
-}
-
-int connect_closes(struct pt_regs *regs)
-{
-	forget(sock_of_file((void *)regs->si));
-	return 0;
 }
 
 #endif

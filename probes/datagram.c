@@ -74,6 +74,28 @@ static __always_inline bool is_wanted(u64 socket, u32 direction)
 	return true;
 }
 
+/* Not filtered: what was put into the maps must leave them, whoever closes the socket. */
+int datagram_closes(struct pt_regs *regs)
+{
+	u64 socket = known_identity(sock_of_file((void *)regs->si));
+	struct datagram_end_event *event;
+
+	if (!socket || !datagram_sockets.lookup(&socket))
+		return 0;
+	datagram_sockets.delete(&socket);
+	controls.delete(&socket);
+	event = records.ringbuf_reserve(sizeof(struct datagram_end_event));
+	if (!event) {
+		count(COUNT_LOST_RING_FULL_DATAGRAM);
+		return 0;
+	}
+	fill_header(&event->header, EVENT_DATAGRAM_END, bpf_ktime_get_ns());
+	event->socket = socket;
+	count(COUNT_SUBMITTED);
+	records.ringbuf_submit(event, wake_flags(sizeof(struct datagram_end_event)));
+	return 0;
+}
+
 #if HAVE_TRAMPOLINES
 
 /* A call that moved a datagram is over: see VARIANT_MARK. */
@@ -122,28 +144,6 @@ int datagram_moved(u64 *ctx)
 	record->event.captured = copy_payload(record->payload, DATAGRAM_BYTES, &payload, DATAGRAM_BYTES);
 	count(COUNT_SUBMITTED);
 	records.ringbuf_submit(record, wake_flags(sizeof(struct datagram_record)));
-	return 0;
-}
-
-/* Not filtered: what was put into the maps must leave them, whoever closes the socket. */
-int datagram_closes(u64 *ctx)
-{
-	u64 socket = known_identity(sock_of_file((void *)ARGUMENT(ctx, 1)));
-	struct datagram_end_event *event;
-
-	if (!socket || !datagram_sockets.lookup(&socket))
-		return 0;
-	datagram_sockets.delete(&socket);
-	controls.delete(&socket);
-	event = records.ringbuf_reserve(sizeof(struct datagram_end_event));
-	if (!event) {
-		count(COUNT_LOST_RING_FULL_DATAGRAM);
-		return 0;
-	}
-	fill_header(&event->header, EVENT_DATAGRAM_END, bpf_ktime_get_ns());
-	event->socket = socket;
-	count(COUNT_SUBMITTED);
-	records.ringbuf_submit(event, wake_flags(sizeof(struct datagram_end_event)));
 	return 0;
 }
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from agent.config import DEFAULT_PROPAGATORS
+from agent.connections.table import CLOSE_ENDED_BY_PEER
 from agent.counters import Ledger
 from agent.kernel.layout import enum, structs
 from agent.pipeline import KIND_PROCESS, Pipeline
@@ -293,9 +294,9 @@ class Socket:
             "progress", tail=int.from_bytes(tail, "little"), direction=self.direction
         )
 
-    def close(self, error=0) -> Socket:
-        """The socket is gone."""
-        return self._totals("close", error=error)
+    def close(self, error=0, *, ended_by_peer=False) -> Socket:
+        """The socket is gone; at a server's end, perhaps after the peer's end of file, which made no record."""
+        return self._totals("close", error=error | CLOSE_ENDED_BY_PEER * ended_by_peer)
 
     def _totals(self, kind, **more):
         self.host.write(

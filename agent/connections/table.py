@@ -48,6 +48,8 @@ MAX_EXITED: Final = 4096
 EXIT_NS: Final = 1_000_000_000
 """How long the kernel may take to close the sockets of a process that ended."""
 LOST_RECORDS: Final = "ring_full"
+CLOSE_ENDED_BY_PEER: Final = 0x80000000
+"""Its namesake in probes/include/events.h."""
 
 AF_UNIX: Final = 1
 
@@ -328,6 +330,8 @@ class Connections:
         """The connection is over: `close_event`."""
         time_ns, tgid, socket, turn, error = fields[0], fields[1], fields[5], fields[10], fields[11]
         positions, last_ns = fields[6:8], fields[8:10]
+        is_ended_by_peer = error & CLOSE_ENDED_BY_PEER
+        error &= ~CLOSE_ENDED_BY_PEER
         connection = self._live.pop(socket, None)
         if connection is None:
             self._ledger.records_ignored["connection_unknown"] += 1
@@ -338,6 +342,8 @@ class Connections:
         if connection.speaks is None:
             self._lost_undecided(connection, turn, positions)
             return
+        if is_ended_by_peer:
+            connection.is_ended_by_peer = True
         if turn > connection.turn:
             self._lost(connection, turn + 1, None)
             connection.turn = turn

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = struct.Struct("<Q")
 _INDEX: Final = struct.Struct("<I")
+CLOSE_ENDED_BY_PEER: Final = 0x80000000
+"""Its namesake in probes/include/events.h."""
 
 
 class KernelSide:
@@ -29,7 +31,9 @@ class KernelSide:
         self._control = structs("maps.h")["socket_control"]
         self._progress = structs("events.h")["progress_event"]
         self._close = structs("events.h")["close_event"]
+        self._end = structs("events.h")["end_event"]
         self._kinds = enum("events.h", "event_kind")
+        self._untold = enum("maps.h", "ended")["ENDED_UNTOLD"]
         maps = attached.maps
         self._ring = Ring(maps["records"], ring_bytes)
         self._sockets = Map(maps["sockets"], key_size=8, value_size=self._state.size)
@@ -82,7 +86,7 @@ class KernelSide:
             self._controls.delete(key)
 
     def progress(self, sockets: Iterable[int]) -> Iterator[bytes]:
-        """A progress_event for each socket, as a record."""
+        """A progress_event for each socket, as a record; and an end_event for each direction whose end was not told."""
         for socket in sockets:
             value = self._sockets.look_up(_KEY.pack(socket))
             if value is None:
@@ -99,6 +103,16 @@ class KernelSide:
                 turn=state["turn"],
                 direction=state["direction"],
             )
+            for direction, ended in enumerate(state["is_ended"]):
+                if ended == self._untold:
+                    yield self._end.pack(
+                        kind=self._kinds["EVENT_END"],
+                        tgid=state["tgid"],
+                        time_ns=max(state["last_ns_0"], state["last_ns_1"]),
+                        socket=socket,
+                        position=state[f"position_{direction}"],
+                        direction=direction,
+                    )
 
     def collect_closed(self) -> list[bytes]:
         """A close_event, as a record, for each socket whose own found no room; they are forgotten then."""
@@ -121,6 +135,7 @@ class KernelSide:
                     ingress_last_ns=state["last_ns_0"],
                     egress_last_ns=state["last_ns_1"],
                     turn=state["turn"],
+                    error=CLOSE_ENDED_BY_PEER if state["is_ended"][0] == self._untold else 0,
                 )
             )
         return closed

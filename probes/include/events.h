@@ -110,6 +110,9 @@ struct end_event {
 	u32 error; /* errno; 0 for an orderly end */
 };
 
+/* Beside `error`: the peer had ended its direction before we did, and no end_event told it. */
+#define CLOSE_ENDED_BY_PEER 0x80000000
+
 /* The socket is gone. */
 struct close_event {
 	struct event_header header;
@@ -119,7 +122,7 @@ struct close_event {
 	u64 ingress_last_ns; /* when the last of them passed; 0 if none did */
 	u64 egress_last_ns;
 	u32 turn;
-	u32 error; /* errno pending on the socket; 0 if none */
+	u32 error; /* errno pending on the socket, 0 if none; with CLOSE_ENDED_BY_PEER */
 };
 
 /* How far a connection has come whose bytes make no events at the moment. */

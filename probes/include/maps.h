@@ -53,6 +53,13 @@ struct runtime {
  */
 BPF_F_TABLE("hash", u32, struct runtime, runtimes, 4096, 0);
 
+/* What became of the end of a direction. */
+enum ended {
+	ENDED_NOT = 0,
+	ENDED_TOLD = 1, /* there is nothing more to say of it */
+	ENDED_UNTOLD = 2, /* the close_event tells it, or user space asks before that */
+};
+
 struct socket_state {
 	u64 position[2]; /* by direction: bytes that have passed */
 	u64 last_ns[2]; /* by direction: when the last of them passed */
@@ -67,7 +74,7 @@ struct socket_state {
 	u8 role; /* enum role */
 	u8 is_announced; /* user space has its open_event */
 	u8 is_muted; /* user space wants nothing of it */
-	u8 is_ended[2]; /* by direction: an end_event was sent */
+	u8 is_ended[2]; /* enum ended, by direction */
 	u8 is_closed; /* the socket is gone, but its close_event found no room: user space collects it */
 	u8 _pad;
 };

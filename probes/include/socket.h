@@ -166,6 +166,11 @@ static __always_inline void end_direction(struct socket_state *state, u64 socket
 
 	if (state->is_ended[direction & 1] || state->is_muted)
 		return;
+	/* A server mostly closes next, and both ends together are two records for every short connection. */
+	if (state->role == ROLE_SERVER && !error) {
+		state->is_ended[direction & 1] = state->is_ended[!direction] ? ENDED_TOLD : ENDED_UNTOLD;
+		return;
+	}
 	event = records.ringbuf_reserve(sizeof(struct end_event));
 	if (!event) {
 		count(COUNT_LOST_RING_FULL_END);
@@ -176,7 +181,7 @@ static __always_inline void end_direction(struct socket_state *state, u64 socket
 	event->position = state->position[direction & 1];
 	event->direction = direction;
 	event->error = error;
-	state->is_ended[direction & 1] = 1;
+	state->is_ended[direction & 1] = ENDED_TOLD;
 	count(COUNT_SUBMITTED);
 	records.ringbuf_submit(event, wake_flags(sizeof(struct end_event)));
 }
@@ -209,6 +214,8 @@ static __always_inline void forget(void *sk)
 		event->egress_last_ns = state->last_ns[EGRESS];
 		event->turn = state->turn;
 		event->error = read_u32(sk + OFFSETOF_sock__sk_err);
+		if (state->is_ended[INGRESS] == ENDED_UNTOLD)
+			event->error |= CLOSE_ENDED_BY_PEER;
 		count(COUNT_SUBMITTED);
 		records.ringbuf_submit(event, wake_flags(sizeof(struct close_event)));
 	}

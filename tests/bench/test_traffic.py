@@ -20,9 +20,9 @@ def kinds_of(records: list[bytes]) -> list[str]:
     return [KIND[HEADER.unpack(record)["kind"]].removeprefix("EVENT_") for record in records]
 
 
-def test_a_short_connection_is_seven_records() -> None:
+def test_a_short_connection_is_five_records() -> None:
     records = short_connections(3)
-    one = ["OPEN", "DATA", "DATA", "DATA", "END", "END", "CLOSE"]
+    one = ["OPEN", "DATA", "DATA", "DATA", "CLOSE"]
     assert kinds_of(records) == 3 * one
     run = Run().take(records).finish()
     assert len(run.lines) == 3

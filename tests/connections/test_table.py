@@ -405,6 +405,31 @@ def test_client_that_gives_up(host):
     assert play(host).lines == ["server GET /a -> connection_closed_by_peer"]
 
 
+def test_client_that_gives_up_is_told_by_the_close(host):
+    """As the kernel side tells it of accepted sockets."""
+    host.accept().received(request("/a")).close(ended_by_peer=True)
+    socket = host.accept().received(request("/b")).sent(response(200, b"12345")[:-2])
+    socket.close(errno.ECONNRESET, ended_by_peer=True)
+    assert play(host).lines == [
+        "server GET /a -> connection_closed_by_peer",
+        "server GET /b -> 200 connection_reset, 5 bytes",
+    ]
+
+
+def test_end_of_a_server_that_lingers_comes_with_the_progress(host):
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    socket = host.accept().received(request("/a")).sent(head + b"12345")
+    run = Run().take(host.records)
+    assert [c.socket for c in run.pipeline.connections.waiting()] == [socket.number]
+    before = len(host.records)
+    socket.progress().ended(EGRESS)
+    run.take(host.records[before:])
+    assert not run.pipeline.connections.waiting()
+    before = len(host.records)
+    socket.close()
+    assert run.take(host.records[before:]).finish().lines == ["server GET /a -> 200, 5 bytes"]
+
+
 def test_own_timeout_of_a_client(host):
     socket = host.connect()
     socket.sent(request("/a")).close()

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from agent.connections import table
 from agent.kernel.layout import enum, structs
 from agent.kernel.loader import Attached
 from agent.kernel.maps import Map, possible_cpus
-from agent.kernel.side import KernelSide, Watches
+from agent.kernel.programs import probes_folder
+from agent.kernel.side import CLOSE_ENDED_BY_PEER, KernelSide, Watches
 from tests.kernel.bpf_map import ARRAY, HASH, PERCPU_ARRAY, bpf_map, may_make_maps
 from tests.kernel.memory_ring import PAGE, MemoryRing
 
@@ -120,6 +122,25 @@ def test_progress(both):
     layout = structs("events.h")["progress_event"]
     expected = {"socket": 7, "turn": 3, "direction": 1, "tail": 77, "kind": KINDS["EVENT_PROGRESS"]}
     assert record == layout.pack(**TOTALS, **expected)
+
+
+def test_ends_that_were_not_told_come_with_the_progress(both):
+    kernel, side = both
+    kernel.sockets.update(key(7), STATE.pack(**MOVED, is_ended=bytes((1, 2))))
+    _, record = side.progress([7])
+    expected = {"kind": KINDS["EVENT_END"], "tgid": 5, "time_ns": 100}
+    expected |= {"socket": 7, "position": 20, "direction": 1}
+    assert record == structs("events.h")["end_event"].pack(**expected)
+
+
+def test_a_close_that_found_no_room_tells_of_the_peers_end(both):
+    kernel, side = both
+    kernel.sockets.update(key(7), STATE.pack(**MOVED, is_closed=1, is_ended=bytes((2, 0))))
+    (record,) = side.collect_closed()
+    assert structs("events.h")["close_event"].unpack(record)["error"] == CLOSE_ENDED_BY_PEER
+    header = (probes_folder() / "include" / "events.h").read_text()
+    assert f"#define CLOSE_ENDED_BY_PEER 0x{CLOSE_ENDED_BY_PEER:08x}\n" in header
+    assert table.CLOSE_ENDED_BY_PEER == CLOSE_ENDED_BY_PEER
 
 
 def test_ends_that_found_no_room_are_collected_once(both):

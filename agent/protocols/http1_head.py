@@ -53,7 +53,9 @@ _FOLD = re.compile(rb"\r\n[ \t]+")
 _FOLD_LF = re.compile(rb"\r?\n[ \t]+")
 # The forms of RFC 9112 §3.2: origin, asterisk, absolute, authority.
 _TARGET = rb"(?:/[!-~\x80-\xff]*|\*|(?i:https?)://[!-~\x80-\xff]+|[!-.0-~]+:[0-9]{1,5})"
-TARGET_START: Final = re.compile(rb"/[!-~\x80-\xff]*|\*|(?i:https?)://[!-~\x80-\xff]*|[!-.0-~]+")
+TARGET_START: Final = re.compile(
+    rb"/[!-~\x80-\xff]*|\*|(?i:https?):/(?:/[!-~\x80-\xff]*)?|[!-.0-~]+"
+)
 START_LINE: Final = re.compile(
     rb"^(?:(?:%s) %s HTTP/1\.[0-9]|HTTP/1\.[0-9] [1-5][0-9]{2}(?: [^\r\n]*)?)\r?\n"
     % (b"|".join(map(re.escape, METHODS)), _TARGET),

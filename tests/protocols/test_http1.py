@@ -536,6 +536,7 @@ class TestClassify:
             (b"GE", Verdict.MORE),
             (b"GET", Verdict.MORE),
             (b"GET ", Verdict.MORE),
+            (b"GET http:/", Verdict.MORE),
             (b"GET /", Verdict.MORE),
             (b"GET / HTTP/1.", Verdict.MORE),
             (b"GET / HTTP/1.1\r\n", Verdict.REQUEST),

@@ -1,6 +1,6 @@
 """The demo, seen from the host: boot a guest, run the scene in it, leave nothing behind.
 
-python -m demo [--kernel 6.12] [--no-faults] [--shell]
+python -m demo [--kernel 6.12] [--no-faults]
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--kernel", choices=SERIES, default=SERIES[0])
     parser.add_argument("--no-faults", action="store_true", help="a shop that is well")
-    parser.add_argument("--shell", action="store_true", help="leave a shell in the guest")
     arguments = parser.parse_args()
     series = arguments.kernel
     signal.signal(signal.SIGTERM, signal.default_int_handler)

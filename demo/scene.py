@@ -1,6 +1,6 @@
 """What happens in the demo's guest: a shop runs, some of its orders take half a minute, and zerospan tells why.
 
-    python -m demo.scene [--color] [--no-faults] [--shell]
+    python -m demo.scene [--color] [--no-faults]
 
 The shop is in `stage.py`. zerospan sees the sockets of its programs, and keeps traces in its store; the scene then does
 what a person would do who has heard that "orders are slow sometimes". Whether the findings that it should end with are
@@ -205,7 +205,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.scene", description=__doc__)
     parser.add_argument("--color", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
-    parser.add_argument("--shell", action="store_true", help="a shell in the guest at the end")
     arguments = parser.parse_args()
     scene = Scene(has_color=arguments.color, has_faults=not arguments.no_faults)
     try:
@@ -214,9 +213,6 @@ def main() -> int:
         scene.trade()
         scene.investigate()
         wrong = scene.judge()
-        if arguments.shell:
-            scene.say("a shell beside the shop; zerospan and the shop go on until you leave it")
-            pty.spawn(["/bin/bash", "--norc", "-i"])
         ledger = scene.end()
         scene.say("the ledger of zerospan: what was captured, and what became of it")
         print(json.dumps(ledger["exchanges"]), flush=True)

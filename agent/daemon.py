@@ -265,8 +265,7 @@ class Daemon:
 
     def executed(self, pid: int, comm: bytes, arguments: bytes, time_ns: int) -> None:
         """A process became another program."""
-        if self._side is not None:
-            self._side.uprobes.exited(pid)
+        self._uprobes.exited(pid)
         self.discovery.executed(pid, comm, arguments, time_ns=time_ns)
 
     def exited(self, pid: int) -> None:

@@ -26,7 +26,6 @@ class KernelSide:
 
     def __init__(self, attached: Attached, *, ring_bytes: int, max_sockets: int) -> None:
         self.attached = attached
-        """What is attached to executables of watched processes."""
         self._max_sockets = max_sockets
         self._state = structs("maps.h")["socket_state"]
         self._control = structs("maps.h")["socket_control"]

@@ -227,6 +227,7 @@ class Proc:
     def inside(self, pid: int, path: str) -> str:
         """A path at which a file that the process sees can be opened."""
         return f"{self.root}/{pid}/root/{path.lstrip('/')}"
+
     def load_address(self, pid: int) -> int | None:
         """Where its executable begins in its memory; None if that cannot be told."""
         path = _link(f"{self.root}/{pid}/exe")

@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from agent.binaries.elf import open_elf
-from agent.binaries.python import read_interpreter, version_of
 from agent.binaries.go_functions import addresses_of
 from agent.binaries.go_layout import goroutine_of
+from agent.binaries.python import read_interpreter, version_of
 from agent.processes.runtime import Kind
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Proc(Protocol):
 
     def inside(self, pid: int, path: str) -> str:
         """Where a file that the process sees can be opened."""
+
     def executable(self, pid: int) -> str:
         """Where the executable can be opened."""
 

@@ -71,6 +71,12 @@ class GoProc:
     def __init__(self, path: str, address: int | None = 0x400000) -> None:
         self.path, self.address = path, address
 
+    def starts(self, pid: int) -> list[tuple[int, str]]:
+        raise AssertionError(pid)
+
+    def inside(self, pid: int, path: str) -> str:
+        raise AssertionError(pid, path)
+
     def writable(self, pid: int) -> tuple[tuple[int, int, str], ...]:
         raise AssertionError(pid)
 

@@ -27,6 +27,7 @@ OFFSETS = {
     "OFFSETOF_pt_regs__orig_ax": 0,
     "OFFSETOF_pt_regs__si": 8,
     "OFFSETOF_pt_regs__di": 16,
+    "OFFSETOF_task_struct__thread_DOT_fsbase": 0,
     "WATCH_BY_DEFAULT": 1,
     "WATCH_SLOTS": 1,
     "MAX_SOCKETS": 64,
@@ -44,9 +45,11 @@ typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t
 #define BPF_PERCPU_ARRAY(name, V, size) BPF_F_TABLE("array", u32, V, name, size, 0)
 #define BPF_F_TABLE(kind, K, V, name, size, flags) \
 	static V name##_values[64]; static bool name##_there[64]; \
-	static V *name##_lookup(K *key) { return *key < 64 && name##_there[*key] ? &name##_values[*key] : NULL; } \
-	static int name##_update(K *key, V *value) { name##_values[*key] = *value; name##_there[*key] = true; return 0; } \
-	static int name##_delete(K *key) { name##_there[*key] = false; return 0; } \
+	static u64 name##_at(const void *key) { u64 at = 0; memcpy(&at, key, sizeof(K) < 8 ? sizeof(K) : 8); return at % 64; } \
+	static V *name##_lookup(K *key) { u64 at = name##_at(key); return name##_there[at] ? &name##_values[at] : NULL; } \
+	static int name##_update(K *key, V *value) { \
+		u64 at = name##_at(key); name##_values[at] = *value; name##_there[at] = true; return 0; } \
+	static int name##_delete(K *key) { name##_there[name##_at(key)] = false; return 0; } \
 	static struct { V *(*lookup)(K *); int (*update)(K *, V *); int (*delete)(K *); } name = { \
 		name##_lookup, name##_update, name##_delete }
 #define RAW_TRACEPOINT_PROBE(name) static int name(struct raw_tracepoint *ctx)
@@ -55,6 +58,7 @@ struct task { u32 tgid, pid; char *stack; char stack_of_it[64]; };
 enum { TGID = 7, REGISTERS_AT = 32 };
 static struct task tasks[64];
 static u32 now;
+static void *bpf_get_current_task(void) { return &tasks[now]; }
 static u64 bpf_get_current_pid_tgid(void) { return (u64)TGID << 32 | now; }
 #include "work.c"
 static long copy(void *to, u32 size, const void *from) { memcpy(to, from, size); return 0; }

@@ -42,6 +42,20 @@ def started(servers: Servers, kind: str) -> Server:  # noqa: PLR0911  # a table
             return servers.haproxy(backend=servers.python("backend.py"))
 
 
+def test_no_loaded_program_calls_a_helper_that_writes(tracing: Tracing) -> None:
+    called: set[str] = set()
+    for number in loaded().programs - tracing.before.programs:
+        dump = subprocess.run(
+            ["bpftool", "prog", "dump", "xlated", "id", str(number)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        called |= set(re.findall(r"\bcall (bpf_\w+)", dump))
+    assert not called & WRITING_HELPERS
+    assert {"bpf_ktime_get_ns", "bpf_ringbuf_reserve"} <= called, "helpers have other names here"
+
+
 @pytest.mark.parametrize(
     "kind", ["threaded", "gunicorn-sync", "gunicorn-gthread", "node", "go", "nginx", "haproxy"]
 )
@@ -321,17 +335,3 @@ def test_end_in_the_middle_of_load(servers: Servers, tracing: Tracing) -> None:
     assert "Traceback" not in finished.stderr
     assert finished.stop_s < 20
     assert loaded() == tracing.before
-
-
-def test_no_loaded_program_calls_a_helper_that_writes(tracing: Tracing) -> None:
-    called: set[str] = set()
-    for number in loaded().programs - tracing.before.programs:
-        dump = subprocess.run(
-            ["bpftool", "prog", "dump", "xlated", "id", str(number)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        called |= set(re.findall(r"\bcall (bpf_\w+)", dump))
-    assert not called & WRITING_HELPERS
-    assert {"bpf_ktime_get_ns", "bpf_ringbuf_reserve"} <= called, "helpers have other names here"

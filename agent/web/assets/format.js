@@ -3,7 +3,7 @@
 export function duration(ns) {
   if (ns === null || ns === undefined) return '–';
   if (ns < 1e3) return `${ns} ns`;
-  if (ns < 1e6) return `${(ns / 1e3).toPrecision(3)} µs`;
+  if (ns < 999_500) return `${trim(ns / 1e3)} µs`;
   if (ns < 1e9) return `${trim(ns / 1e6)} ms`;
   if (ns < 60e9) return `${trim(ns / 1e9)} s`;
   return `${Math.floor(ns / 60e9)} m ${Math.round((ns % 60e9) / 1e9)} s`;

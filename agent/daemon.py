@@ -255,6 +255,7 @@ class Daemon:
             return
         for hook, path, offset in layout.probes:
             if not self._uprobes.attach(process.pid, hook, path, offset):
+                self.ledger.limits["uprobes_missing"] += 1
                 logger.info("%s could not be attached to process %s", hook, process.pid)
         if self._side.set_runtime(process.pid, layout.kind, layout.fields()):
             self._watches.add(process.pid, WATCH_RUNTIME)

@@ -245,9 +245,9 @@ class Pipeline:
     def _take_context(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
         socket, trace_id, span_id, parent_id, sequence, _, decision, is_remote = fields[5:13]
-        self._correlator.stamps.add(
-            (socket, sequence), Stamp(trace_id, span_id, parent_id, decision, bool(is_remote))
-        )
+        stamp = Stamp(trace_id, span_id, parent_id, decision, bool(is_remote))
+        if not self._correlator.stamps.add((socket, sequence), stamp):
+            self.ledger.limits["contexts_forgotten"] += 1
 
     def _take_process(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         self._lately.pop(fields[1], None)

@@ -127,11 +127,20 @@ def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str,
         channel,
         {
             "attached": attached,
-            "programs": [spec["hooks"][0] for spec, _ in programs],
+            "programs": names_of([spec for spec, _ in programs]),
             "failed": failed,
         },
         descriptors,
     )
+
+
+def names_of(specs: Sequence[dict[str, Any]]) -> list[str]:
+    """What each program is known by: its first hook, with its name where another one is at the same function."""
+    names: list[str] = []
+    for spec in specs:
+        hook = spec["hooks"][0]
+        names.append(f"{hook} {spec['function']}" if hook in names else hook)
+    return names
 
 
 def compile_or_remember(text: str, flags: Sequence[str], compiler: Compiler | None) -> Compiled:

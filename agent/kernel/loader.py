@@ -44,7 +44,7 @@ class Attached:
     descriptors: list[int] = field(default_factory=list)
     """Of the attachments."""
     programs: dict[str, int] = field(default_factory=dict)
-    """Descriptor of each program, by its first hook."""
+    """Descriptor of each program, by its first hook (bpf.names_of)."""
 
     def detach(self) -> None:
         """Detach all programs; the maps stay."""

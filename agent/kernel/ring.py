@@ -49,7 +49,7 @@ class Ring:
         """Until the kernel side asks to be read, which gives true, or the time is over.
 
         Edge-triggered: by a wake-up, and not because something lies in the ring, which is always so under load. So the
-        timer decides, and a round has many records: with a round for every few, gunicorn's cost 10 % more.
+        timer decides, and a round has many records.
         """
         if self._poll is None:
             self._poll = select.epoll(1)

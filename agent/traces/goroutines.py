@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
 
-MAX_GOROUTINES: Final = 65536
-"""The least recently used are forgotten: their calls have no parent."""
+MAX_GOROUTINES: Final = 8192
+"""The least recently used are forgotten: their calls have no parent. Each holds an exchange, 1 to 2 KB."""
 
 Goroutine = tuple[int, int]
 """Process and goroutine id, which a process never uses again."""

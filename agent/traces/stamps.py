@@ -68,11 +68,13 @@ class Stamps(OrderedDict[tuple[int, int], Stamp]):
     cost nothing where contexts are not propagated.
     """
 
-    def add(self, key: tuple[int, int], stamp: Stamp) -> None:
-        """`key`: socket and sequence number."""
-        if len(self) >= MAX_STAMPS:
+    def add(self, key: tuple[int, int], stamp: Stamp) -> bool:
+        """`key`: socket and sequence number. False if the oldest had to go for it."""
+        is_full = len(self) >= MAX_STAMPS
+        if is_full:
             self.popitem(last=False)
         self[key] = stamp
+        return not is_full
 
     def of(self, exchange: Exchange) -> Stamp | None:
         """Take out what the request of an exchange was sent or received with; None if nothing is known of that."""

@@ -10,6 +10,7 @@ from agent.check import WRITING_HELPERS, helpers
 from agent.errors import CompileError, KernelError
 from agent.kernel import compiler
 from agent.kernel import loader as loader_module
+from agent.kernel.bpf import names_of
 from agent.kernel.btf import VMLINUX
 from agent.kernel.loader import Loader, Plan, hook_kinds, plan
 from agent.kernel.programs import load_probes
@@ -138,3 +139,19 @@ def test_loader_that_dies_early_is_told_of(monkeypatch):
             loader.finish(print)
     finally:
         loader.close()
+
+
+def test_programs_at_the_same_function_have_names_of_their_own():
+    specs = [
+        {"function": function, "hooks": [hook]}
+        for function, hook in (
+            ("data_moved", "fexit:tcp_recvmsg"),
+            ("propagate_received", "fexit:tcp_recvmsg"),
+            ("wake", "raw_tracepoint:sched_waking"),
+        )
+    ]
+    assert names_of(specs) == [
+        "fexit:tcp_recvmsg",
+        "fexit:tcp_recvmsg propagate_received",
+        "raw_tracepoint:sched_waking",
+    ]

@@ -136,8 +136,9 @@ def test_without_a_stamp_nothing_changes() -> None:
 
 def test_the_oldest_stamp_goes_when_there_are_too_many() -> None:
     stamps = Stamps()
-    for number in range(MAX_STAMPS + 1):
-        stamps.add((number, 0), Stamp(TRACE, SPAN, NO_SPAN, 0, is_remote=False))
+    stamp = Stamp(TRACE, SPAN, NO_SPAN, 0, is_remote=False)
+    assert all(stamps.add((number, 0), stamp) for number in range(MAX_STAMPS))
+    assert not stamps.add((MAX_STAMPS, 0), stamp)
     assert len(stamps) == MAX_STAMPS
     first, last = exchange(Role.CLIENT, 0), exchange(Role.CLIENT, MAX_STAMPS)
     first.join_key, last.join_key = (None, 0), (None, 0)

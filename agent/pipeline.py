@@ -308,6 +308,11 @@ class Pipeline:
         self.settle(everything=True)
 
     def _finish(self, exchange: Exchange) -> None:
+        self._make_span(exchange)
+        # The correlator keeps it for a while, for calls that are made after the response.
+        exchange.release()
+
+    def _make_span(self, exchange: Exchange) -> None:
         ledger = self.ledger
         self._correlator.settle(exchange)
         parents = ledger.parents

@@ -80,6 +80,10 @@ class Exchange:
         self.start_ns = start_ns
         """When the request's first byte passed: for a client, when the call that sent it began."""
 
+    def release(self) -> None:
+        """Its span is made: let go of what only that needed. Who it was is known on, for what is still made for it."""
+        self.request = self.response = self.known = self.connection = None
+
 
 class InOrder:
     """Responses come in the order of their requests."""

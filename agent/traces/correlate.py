@@ -76,8 +76,9 @@ CAUSE_USED: Final = 256
 CAUSE_MIXED: Final = 512
 """As in probes/include/events.h."""
 _CAUSE_KIND: Final = 255
-MAX_SERVED: Final = 8192
-"""Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it."""
+MAX_SERVED: Final = 4096
+"""Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it:
+two exchanges for each, 3 KB."""
 
 _WORK: Final = frozenset(
     (RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_TASK, RULE_GOROUTINE)

@@ -69,7 +69,7 @@ NOT_FOUND: Final = {
     RULE_SENT: "the request left with the ids of another trace, before it was known for what it was made; there is a link to that",
     correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads; the goroutine that made this call is not known, or it is not known which request it was made for",
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
-    correlate.REFUSED_HANDOFF: "refused: the thread was woken for this work by a thread of which nobody knows for whom it was working",
+    correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one",
     correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }

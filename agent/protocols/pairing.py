@@ -56,6 +56,8 @@ class Exchange:
     # What follows is set and read by `traces`.
     thread = 0
     """The thread that began to work for it."""
+    alone_since = 0
+    """Of a server: told by `traces.overlaps` whether it is the only one of its process; 0: it is not."""
     join_key: Any = None
     """What the other end of the connection, if it is on this host, has in common with this one."""
     parent: Exchange | None = None

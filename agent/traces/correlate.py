@@ -19,7 +19,8 @@ when the thread receives a request itself.
 
 Where that is not enough to tell, there is no parent, and `rule` says why:
 - a worker that goes on with a next job is not woken for it (`refused:backlog`), or is woken by a thread of which nobody
-  knows what it works for (`refused:handoff`);
+  knows what it works for, or while other requests of the process are under way, so that it may have taken another one's job
+  (`refused:handoff`, overlaps.py);
 - goroutines move between threads, so their thread says nothing: it goes by the goroutine (goroutines.py), where it is known;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
   socket at a time, are
@@ -40,6 +41,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
 from agent.traces.goroutines import Goroutines
+from agent.traces.overlaps import Overlaps
 from agent.traces.settle import Relation, Tie, tie
 from agent.traces.stamps import Stamps
 
@@ -86,6 +88,8 @@ _WORK: Final = frozenset(
 """Rules that find the work for which a call was made."""
 
 Key = tuple[Any, int]
+MAX_POOLED: Final = 4096
+"""Processes; beyond, the one that was seen first is taken for one without pools until its next wake-up."""
 Served = tuple[int, "Exchange | None"]
 """A turn and the exchange whose request it is; None if there are several in it."""
 _NEVER: Final[Served] = (0, None)
@@ -107,6 +111,9 @@ class Correlator:
         self._served: dict[int, tuple[Served, Served]] = {}
         """By socket: the last request there, and the one before it, for what a task does after its response."""
         self._goroutines = Goroutines()
+        self._overlaps = Overlaps()
+        self._pooled: dict[int, None] = {}
+        """Processes in which threads were woken for work: one that such a thread makes may be made for another's."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
         self.stamps = Stamps()
@@ -118,7 +125,7 @@ class Correlator:
         if runtime.uses_goroutines:
             return
         if origin is not None and origin[4]:
-            work, _ = self._handed(origin)
+            work, _ = self._handed(origin, connection.tgid)
             connection.opener = work if work is not None and not work.end_ns else None
             return
         work = self._working_for(tid)
@@ -145,6 +152,7 @@ class Correlator:
             self._work[tid] = exchange
             self._open[tid] = self._open.get(tid, 0) + 1
             self._serve(exchange)
+            self._overlaps.begun(exchange)
             if origin is not None and origin[0]:
                 self._goroutines.serves(exchange, origin[0])
             if other is not None and other.role is _CLIENT:
@@ -177,6 +185,7 @@ class Correlator:
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
         if exchange.role is _SERVER:
+            self._overlaps.ended(exchange)
             thread, opened = exchange.thread, self._open
             if self._work.get(thread) is exchange:
                 del self._work[thread]
@@ -267,7 +276,7 @@ class Correlator:
         else:
             served[connection.socket] = ((connection.turn, exchange), before[0])
 
-    def _handed(self, origin: Origin) -> tuple[Exchange | None, str]:
+    def _handed(self, origin: Origin, tgid: int) -> tuple[Exchange | None, str]:
         """The server exchange that a thread was handed by another, and the rule; or none, and why."""
         _, _, socket, turn, cause = origin
         kind = cause & _CAUSE_KIND
@@ -281,7 +290,8 @@ class Correlator:
                 tasks = served[1][1]
             return tasks, RULE_TASK if tasks is not None else REFUSED_TASK
         work = served[0][1]
-        if kind == CAUSE_UNCLEAR or served[0][0] != turn or work is None:
+        is_unclear = kind == CAUSE_UNCLEAR or served[0][0] != turn
+        if is_unclear or work is None or self._may_be_anothers(work, tgid, kind):
             return None, REFUSED_HANDOFF
         if work.end_ns and cause & CAUSE_USED:
             # What it was handed is surely done; it may have gone on with something that nobody woke it for.
@@ -290,13 +300,22 @@ class Correlator:
             return None, REFUSED_CONCURRENT
         return work, RULE_HANDOFF if kind == CAUSE_WOKEN else RULE_CREATED
 
+    def _may_be_anothers(self, work: Exchange, tgid: int, kind: int) -> bool:
+        """Whether a pool is at work, and a worker may have taken another job than the one that it was woken for."""
+        pooled = self._pooled
+        if kind == CAUSE_WOKEN and tgid not in pooled:
+            if len(pooled) >= MAX_POOLED:
+                del pooled[next(iter(pooled))]
+            pooled[tgid] = None
+        return tgid in pooled and not self._overlaps.was_alone(work, tgid)
+
     def _find_owner(self, exchange: Exchange, tid: int, origin: Origin | None) -> None:
         """For which server exchange a client exchange is made."""
         connection = exchange.connection
         runtime = connection.process.runtime
         opener, connection.opener = connection.opener, None
         if origin is not None and origin[4] and not runtime.uses_goroutines:
-            exchange.parent, exchange.rule = self._handed(origin)
+            exchange.parent, exchange.rule = self._handed(origin, connection.tgid)
             if exchange.rule != REFUSED_TASK or opener is None or opener.end_ns:
                 return
         if opener is not None and not opener.end_ns:

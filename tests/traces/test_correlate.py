@@ -325,8 +325,53 @@ USED, MIXED = 256, 512
 
 
 @pytest.mark.parametrize(("cause", "rule"), [(WOKEN, "handoff"), (CREATED, "created")])
-def test_a_thread_works_for_the_request_that_it_was_handed(host, cause, rule):
-    """One thread receives two requests and hands them to others, which overtake one another."""
+def test_a_thread_works_for_the_only_request_there_is(host, cause, rule):
+    front = host.accept().received(request("/0"))
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/call"), origin=front.handed(cause)).received(response())
+    front.sent(response(), thread=20)
+    assert family(play(host))["client /call"] == (rule, "server /0")
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_woken_worker_may_have_taken_the_job_of_another_request(host, is_answered):
+    """Two are under way at one time, also if one of them is answered by the time that the call is made."""
+    fronts = [
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in (0, 1)
+    ]
+    told = fronts[0].handed(WOKEN)
+    if is_answered:
+        fronts[1].sent(response())
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/call"), origin=told).received(response())
+    assert family(play(host))["client /call"] == ("refused:handoff", None)
+
+
+def test_a_thread_that_a_pool_makes_may_be_made_for_another_request(host):
+    fronts = [
+        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in (0, 1)
+    ]
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/a"), origin=fronts[0].handed(WOKEN)).received(response())
+    back.sent(request("/b"), origin=fronts[1].handed(CREATED)).received(response())
+    assert family(play(host))["client /b"] == ("refused:handoff", None)
+
+
+def test_processes_with_pools_are_bounded(host, monkeypatch):
+    monkeypatch.setattr(correlate, "MAX_POOLED", 1)
+    for process in (10, 11):
+        front = host.accept(process=process, client=("10.0.0.9", 41000 + process))
+        front.received(request(f"/{process}"))
+        back = host.connect(
+            process=process, thread=process, port=50000 + process, server=("10.9.9.9", 80)
+        )
+        back.sent(request("/call"), origin=front.handed(WOKEN)).received(response())
+    assert play(host).ledger.is_balanced()
+
+
+@pytest.mark.parametrize(("cause", "rule"), [(CREATED, "created")])
+def test_a_thread_works_for_the_request_that_it_was_made_for(host, cause, rule):
+    """One thread receives two requests and makes a thread for each, which overtake one another."""
     fronts = [
         host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in (0, 1)
     ]
@@ -351,11 +396,11 @@ def test_what_was_handed_counts_before_what_the_thread_received_as_a_client(host
         for n in (1, 2)
     )
     back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
-    back.sent(request("/a"), origin=first.handed(WOKEN)).received(response())
-    back.sent(request("/b"), origin=second.handed(WOKEN)).received(response())
+    back.sent(request("/a"), origin=first.handed(CREATED)).received(response())
+    back.sent(request("/b"), origin=second.handed(CREATED)).received(response())
     found = family(play(host))
-    assert found["client /a"] == ("handoff", "server /1")
-    assert found["client /b"] == ("handoff", "server /2")
+    assert found["client /a"] == ("created", "server /1")
+    assert found["client /b"] == ("created", "server /2")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +457,7 @@ def test_pipelined_requests_share_a_turn_and_are_not_told_apart(host):
 
 @pytest.mark.parametrize(
     ("requests", "found"),
-    [(1, ("handoff", "server /0")), (2, ("refused:concurrent", None))],
+    [(1, ("created", "server /0")), (2, ("refused:concurrent", None))],
 )
 def test_an_event_loop_that_hands_work_on_after_other_answers(host, requests, found):
     """It may have gone on with another request than the one that it received last."""
@@ -421,7 +466,7 @@ def test_an_event_loop_that_hands_work_on_after_other_answers(host, requests, fo
         for n in range(requests)
     ]
     back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
-    back.sent(request("/b"), origin=fronts[-1].handed(WOKEN | MIXED)).received(response())
+    back.sent(request("/b"), origin=fronts[-1].handed(CREATED | MIXED)).received(response())
     assert family(play(host))["client /b"] == found
 
 
@@ -441,10 +486,10 @@ def test_connections_whose_requests_are_handed_on_are_bounded(host, monkeypatch)
     ]
     for n, front in enumerate(fronts):
         back = host.connect(process=10, thread=20 + n, port=50000 + n, server=("10.9.9.9", 80))
-        back.sent(request(f"/call/{n}"), origin=front.handed(WOKEN)).received(response())
+        back.sent(request(f"/call/{n}"), origin=front.handed(CREATED)).received(response())
     found = family(play(host))
     assert found["client /call/0"] == ("refused:handoff", None)
-    assert found["client /call/1"] == ("handoff", "server /2")
+    assert found["client /call/1"] == ("created", "server /2")
 
 
 # 3: tasks that a runtime tells apart.
@@ -625,6 +670,7 @@ class _Process:
 class _Connection:
     opener = None
     socket = 1
+    tgid = 10
     turn = 1
     process = _Process()
 

@@ -32,6 +32,7 @@ class Place:
     opener = None
     turn = 1
     process = Process()
+    tgid = 10
 
     def __init__(self, socket: int) -> None:
         self.socket = socket

@@ -1,0 +1,51 @@
+"""Whether a request was the only one of its process while it was under way.
+
+A worker that was woken takes the job that is next, which need not be the one for which it was woken: where several requests
+are under way, who woke whom does not tell whose work is done. Measured on 6.1 (2026-11-26) with a pool of 64 threads in C, at 64
+requests at once: 17 to 50 % of the parents that were taken from wake-ups were wrong; at one at a time none was.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agent.protocols.pairing import Exchange
+
+MAX_PROCESSES: Final = 4096
+"""Beyond, the one that was seen first is forgotten: of its requests under way nothing is claimed."""
+
+
+class Overlaps:
+    """The server exchanges under way, by process."""
+
+    def __init__(self) -> None:
+        self._processes: dict[int, list[int]] = {}
+        """By tgid: exchanges under way, and the number of its last overlap; numbers are never used twice."""
+        self._numbers = count(1)
+
+    def begun(self, exchange: Exchange) -> None:
+        """A request came."""
+        tgid = exchange.connection.tgid
+        state = self._processes.get(tgid)
+        if state is None:
+            if len(self._processes) >= MAX_PROCESSES:
+                del self._processes[next(iter(self._processes))]
+            state = self._processes[tgid] = [0, next(self._numbers)]
+        if state[0] > 0:
+            state[1] = next(self._numbers)
+        else:
+            exchange.alone_since = state[1]
+        state[0] += 1
+
+    def ended(self, exchange: Exchange) -> None:
+        """It has its response, or has failed."""
+        state = self._processes.get(exchange.connection.tgid)
+        if state is not None and state[0] > 0:
+            state[0] -= 1
+
+    def was_alone(self, exchange: Exchange, tgid: int) -> bool:
+        """Whether no other request of the process was under way beside it, nor have two been since."""
+        state = self._processes.get(tgid)
+        return state is not None and exchange.alone_since == state[1]

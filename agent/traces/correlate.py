@@ -293,7 +293,7 @@ class Correlator:
         is_unclear = kind == CAUSE_UNCLEAR or served[0][0] != turn
         if is_unclear or work is None or self._may_be_anothers(work, tgid, kind):
             return None, REFUSED_HANDOFF
-        if work.end_ns and cause & CAUSE_USED:
+        if work.end_ns and (kind == CAUSE_WOKEN or cause & CAUSE_USED):
             # What it was handed is surely done; it may have gone on with something that nobody woke it for.
             return None, REFUSED_BACKLOG
         if cause & CAUSE_MIXED and self._open.get(work.thread, 0) > 1:

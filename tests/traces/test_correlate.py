@@ -419,7 +419,7 @@ def test_a_worker_that_nobody_woke_for_it_claims_nothing(host, cause, rule):
 @pytest.mark.parametrize(
     ("cause", "rule"),
     [
-        (WOKEN, "link"),
+        (WOKEN, "refused:backlog"),
         (CREATED, "link"),
         (WOKEN | USED, "refused:backlog"),
         (CREATED | USED, "refused:backlog"),

@@ -56,12 +56,14 @@ class Session:
         "_protocol",
         "_readers",
         "_role",
+        "answered",
         "failure",
         "is_ending",
         "is_uncounted",
         "requests",
         "responses",
         "trouble",
+        "unasked",
     )
 
     def __init__(
@@ -86,6 +88,10 @@ class Session:
         """The trouble is with an exchange of which the listener has not been told."""
         self.is_ending = False
         """The responses have ended: what lies beyond the last one known is of turns that are counted at the close."""
+        self.unasked = 0
+        """Responses, paired by id, whose request was not seen; whoever counts them sets it to 0."""
+        self.answered: list[Exchange] = []
+        """Exchanges whose response, or the next part of it, was read in the last step, where they are paired by id."""
         self._is_begun = False
         """The head of the request that is being read is known."""
         self.failure: Exception | None = None
@@ -125,6 +131,7 @@ class Session:
 
     def step(self) -> None:
         """Read what has come in, until there is trouble."""
+        self.answered.clear()
         self._step_requests()
         if self.trouble is None:
             self._step_responses()
@@ -149,24 +156,30 @@ class Session:
             self.is_uncounted = not self._is_begun
 
     def _step_responses(self) -> None:
+        pairing = self._protocol.pairing
+
         def begun(message: Any) -> None:
-            exchange = self._protocol.pairing.answering()
+            exchange = pairing.answering()
             if exchange is not None:
                 exchange.response = message
                 exchange.first_byte_ns = self.responses.begun_ns
+                if not pairing.is_ordered:
+                    self.answered.append(exchange)
 
         def ended(message: Any) -> None:
-            if self._protocol.pairing.answering() is None:
-                self.trouble = Trouble.NO_REQUEST
+            if pairing.answering() is None:
+                if pairing.is_ordered:
+                    self.trouble = Trouble.NO_REQUEST
+                else:
+                    self.unasked += 1
                 return
-            exchange = self._protocol.pairing.end()
+            exchange = pairing.end()
             exchange.end_ns = self.responses.now_ns
             self._listener.ended(exchange)
-            is_guessed = (
-                not self._protocol.is_end_sure(message)
-                or self.responses.turn_end >= self.responses.position
+            is_guessed = not self._protocol.is_end_sure(message) or (
+                pairing.is_ordered and self.responses.turn_end >= self.responses.position
             )
-            if is_guessed and self._protocol.pairing.pending:
+            if is_guessed and pairing.pending:
                 # Where it ended is known only from the end of what passed: further responses may have been skipped.
                 self.trouble = Trouble.GAP
 

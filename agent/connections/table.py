@@ -83,6 +83,9 @@ class Follower(typing.Protocol):
     def resumed(self, exchange: Exchange, tid: int, origin: Origin | None = None) -> None:
         """Bytes of an exchange came in, in this thread."""
 
+    def resumed_any(self, exchanges: list[Exchange], tid: int) -> None:
+        """Bytes of these came in together, or, where there are none, of one that is not known yet."""
+
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
 
@@ -511,13 +514,18 @@ class Connections:
                     self._general(connection, fields, payload)
                 return
         stream.feed(position, payload, size, time_ns, start_ns=start_ns)
-        if direction == INGRESS:
-            pending = connection.pending()
-            if pending:
-                # Responses come for the oldest request, more of a request for the newest.
-                pending_one = pending[-connection.is_server]
-                self._follower.resumed(pending_one, connection.tid, connection.origin)
+        pending = connection.pending() if direction == INGRESS else []
+        assert connection.protocol is not None
+        is_ordered = connection.protocol.pairing.is_ordered
+        if pending and (is_ordered or connection.is_server or len(pending) == 1):
+            # Responses come for the oldest request, more of a request for the newest.
+            pending_one = pending[-connection.is_server]
+            self._follower.resumed(pending_one, connection.tid, connection.origin)
+            pending = []
         self._step(connection, session, turn)
+        if pending:
+            # Whose response it was shows only now.
+            self._follower.resumed_any(session.answered, connection.tid)
 
     def _begin_session(self, connection: Connection) -> Session:
         """Go on in the general way, from where the hot path came to."""
@@ -551,6 +559,7 @@ class Connections:
     def _read(self, connection: Connection, session: Session, turn: int) -> None:
         """Read what came in `turn`."""
         session.step()
+        self._count_unasked(session)
         if session.trouble is not None:
             self._give_up(connection, session, turn)
 
@@ -619,8 +628,15 @@ class Connections:
         session = connection.session
         if session is not None:
             connection.session = None
+            self._count_unasked(session)
             if session.dropped:
                 self._ledger.limits["stream_bytes"] += session.dropped
+
+    def _count_unasked(self, session: Session) -> None:
+        """Answers to requests that were not seen, read since this was asked last."""
+        why = Trouble.NO_REQUEST.value
+        _count(self._ledger, self._ledger.unparsed, why, session.unasked)
+        session.unasked = 0
 
     def _forget_pending(self, connection: Connection) -> None:
         connection.quick = None

@@ -17,7 +17,7 @@ from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from agent.protocols.pairing import InOrder
+from agent.protocols.pairing import ById, InOrder
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
@@ -128,7 +128,7 @@ class Protocol(ABC):
     """A database's or cache's: the setting `database_servers` says whether their own side is reported."""
 
     def __init__(self) -> None:
-        self.pairing = InOrder()
+        self.pairing: InOrder | ById = InOrder()
         """The exchanges under way: whoever drives the readers begins and ends them here."""
         self.is_opaque = False
         """The connection speaks another protocol from here on."""
@@ -150,11 +150,11 @@ class Protocol(ABC):
 
     @abstractmethod
     def response(self, stream: Stream) -> Wire[object]:
-        """Read exactly one response: the one to the oldest request that has none yet."""
+        """Read exactly one response: the one to the oldest request that has none yet, or to the one that `ById` chose."""
 
     def forget(self) -> None:
         """Messages were missed: what is under way ends here, and what was said last may not hold any more."""
-        self.pairing.pending.clear()
+        self.pairing.clear()
 
     @classmethod
     def datagram(cls, data: bytes) -> Datagram | None:

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from agent.stream import Read, Stream
 
 
-def read_head(stream: Stream, size: int, limit: int) -> Read[bytes]:
-    """Walk over `size` bytes; gives the first of them, as many as were captured, at most `limit`."""
+def read_beginning(stream: Stream, size: int, limit: int) -> Read[bytes]:
+    """The first of `size` bytes, as many as were captured, at most `limit`; only those are consumed."""
     wanted = min(size, limit)
     while True:
         head = stream.peek(wanted)
         if len(head) == wanted or stream.position + len(head) < stream.end:
-            break
+            return stream.take(len(head))
         if stream.is_closed:
             raise EndOfStream(f"the stream has ended, {size} bytes were expected")
         yield None
-    stream.take(len(head))
+
+
+def read_head(stream: Stream, size: int, limit: int) -> Read[bytes]:
+    """Walk over `size` bytes; gives the first of them, as many as were captured, at most `limit`."""
+    head = yield from read_beginning(stream, size, limit)
     yield from stream.skip(size - len(head))
     return head

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable
+
     from agent.protocols import Protocol, Role
+
+MAX_GIVEN_UP: Final = 1024
+"""Requests of a connection whose answers are still to be read over."""
 
 
 class Failure(enum.Enum):
@@ -92,6 +97,8 @@ class InOrder:
 
     __slots__ = ("pending",)
 
+    is_ordered: ClassVar[bool] = True
+
     def __init__(self) -> None:
         self.pending: deque[Exchange] = deque()
 
@@ -110,3 +117,65 @@ class InOrder:
     def end_unanswered(self) -> Exchange:
         """The request that was read last is whole, and nothing answers it: its exchange leaves."""
         return self.pending.pop()
+
+    def clear(self) -> None:
+        """Nothing is under way any more."""
+        self.pending.clear()
+
+
+class ById:
+    """Responses say which request they answer, and come in any order: `request.id` is what both have in common.
+
+    The reader of a response calls `choose` before it tells of it. The reader of a request refuses an id that `is_pending`.
+    """
+
+    __slots__ = ("_by_id", "_chosen", "_given_up")
+
+    is_ordered: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._by_id: dict[Hashable, Exchange] = {}
+        self._chosen: Hashable = None
+        self._given_up: dict[Hashable, None] = {}
+
+    @property
+    def pending(self) -> Collection[Exchange]:
+        """Exchanges under way, oldest first."""
+        return self._by_id.values()
+
+    def is_pending(self, number: Hashable) -> bool:
+        """Whether a request of this id waits for its response."""
+        return number in self._by_id
+
+    def begin(self, exchange: Exchange) -> None:
+        """A request's head is known."""
+        number = exchange.request.id
+        self._given_up.pop(number, None)
+        self._by_id[number] = exchange
+
+    def choose(self, number: Hashable) -> bool:
+        """The next or current response answers this request. False: one that was given up, so it is read over."""
+        self._chosen = number
+        if number not in self._given_up:
+            return True
+        del self._given_up[number]
+        return False
+
+    def answering(self) -> Exchange | None:
+        """The exchange that the chosen response belongs to; None if its request was not seen."""
+        return self._by_id.get(self._chosen)
+
+    def end(self) -> Exchange:
+        """The chosen response is whole: its exchange leaves."""
+        return self._by_id.pop(self._chosen)
+
+    def end_unanswered(self) -> Exchange:
+        """The request that was read last is whole, and nothing answers it: its exchange leaves."""
+        return self._by_id.popitem()[1]
+
+    def clear(self) -> None:
+        """Nothing is under way any more; answers that come all the same are nobody's."""
+        self._given_up.update(dict.fromkeys(self._by_id))
+        for number in list(self._given_up)[:-MAX_GIVEN_UP]:
+            del self._given_up[number]
+        self._by_id.clear()

@@ -182,6 +182,14 @@ class Correlator:
             # Nobody knows for whom the thread goes on: surely not for what it received before.
             self._work.pop(tid, None)
 
+    def resumed_any(self, exchanges: list[Exchange], tid: int) -> None:
+        """Bytes of these came in together: the thread goes on with what they were for, if that is one thing."""
+        owners = {exchange.parent for exchange in exchanges}
+        if len(owners) == 1:
+            self.resumed(exchanges[0], tid)
+        else:
+            self._work.pop(tid, None)
+
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
         if exchange.role is _SERVER:

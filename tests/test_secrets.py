@@ -28,6 +28,7 @@ from agent.export.tree import Traces, draw
 from agent.protocols import Protocol, load_all
 from agent.spans.span import Span
 from agent.store.writer import Writer
+from tests.protocols import mongodb_bytes as mongo
 from tests.scenario import Host, Run, play
 from tests.wire import Sample
 
@@ -154,6 +155,19 @@ VALUES: dict[str, list[tuple[bytes, bytes]]] = {
     "memcached": [
         (b"set k 0 0 12\r\nhunter2zebra\r\n", b"SERVER_ERROR hunter2zebra\r\n"),
         (b"get k\r\n", b"VALUE k 0 12\r\nhunter2zebra\r\nEND\r\n"),
+    ],
+    "mongodb": [
+        (mongo.query(1, {"isMaster": 1, "speculativeAuthenticate": {"saslStart": 1, "payload": WORD, "user": "hunter2zebra"}}),
+         mongo.old_reply(1, {"ok": 1, "speculativeAuthenticate": {"payload": WORD}})),
+        (mongo.command(2, {"saslContinue": 1, "payload": WORD}), mongo.reply(2, {"ok": 0, "errmsg": "hunter2zebra"})),
+        (mongo.command(3, {"authenticate": 1, "user": "hunter2zebra", "key": "hunter2zebra"}), mongo.reply(3, {"ok": 1})),
+        (mongo.command(4, {"find": "orders", "filter": {"a": "hunter2zebra", "b": {"$in": ["hunter2zebra", WORD]}}}),
+         mongo.reply(4, mongo.cursor({"name": "hunter2zebra"}))),
+        (mongo.command(5, {"insert": "orders"}, mongo.sequence("documents", {"a": "hunter2zebra", "hunter2zebra": 1})),
+         mongo.reply(5, {"n": 0, "writeErrors": [{"code": 11000, "errmsg": "hunter2zebra"}], "ok": 1})),
+        (mongo.command(6, {"createUser": "hunter2zebra", "pwd": "hunter2zebra"}), mongo.reply(6, mongo.error())),
+        (mongo.compressed(mongo.command(7, {"update": "orders"}, mongo.sequence("updates", {"q": {"a": WORD}, "u": {"b": "hunter2zebra"}}))),
+         mongo.compressed(mongo.reply(7, {"ok": 0, "errmsg": "hunter2zebra", "codeName": "hunter2 zebra"}))),
     ],
     "http1": [
         (b"POST /a?x=hunter2zebra HTTP/1.1\r\nHost: a\r\nAuthorization: hunter2zebra\r\nCookie: hunter2zebra\r\nContent-Length: 12\r\n\r\nhunter2zebra",

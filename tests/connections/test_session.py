@@ -9,7 +9,9 @@ import pytest
 from agent.connections.session import Session, Trouble
 from agent.protocols import Role
 from agent.protocols.http1 import Http1
+from agent.protocols.mongodb import Mongodb
 from agent.protocols.pairing import Exchange
+from tests.protocols import mongodb_bytes as mongo
 from tests.scenario import request, response
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -147,3 +149,42 @@ def test_direction_that_ends_between_messages_is_no_trouble():
     talk.session.requests.close()
     talk.session.step()
     assert trouble(talk) == (None, False)
+
+
+def test_responses_that_are_paired_by_id_stop_nothing():
+    heard = Numbers()
+    session = Session(Mongodb(), Role.CLIENT, heard, positions=(0, 0))
+
+    def asks(*numbers: int) -> None:
+        data = b"".join(mongo.command(number, {"ping": 1}) for number in numbers)
+        session.requests.feed(session.requests.end, data, len(data), 1)
+        session.step()
+
+    def answers(*numbers: int, hole: int = 0) -> None:
+        data = b"".join(mongo.reply(number, {"ok": 1}) for number in numbers)
+        session.responses.feed(session.responses.end, data[: len(data) - hole], len(data), 2)
+        session.step()
+
+    asks(1, 2, 3)
+    answers(3, 8)
+    assert (heard.ends, [each.request.id for each in session.answered]) == ([3], [3])
+    assert (session.unasked, session.trouble) == (1, None)
+    answers(2, hole=10)  # its end is known: the size says so
+    session.responses.end_turn(session.responses.end, 3)
+    session.step()
+    assert (heard.ends, session.trouble, session.is_idle) == ([3, 2], None, False)
+    answers(1)
+    assert (heard.ends, session.is_idle) == ([3, 2, 1], True)
+
+
+class Numbers:
+    """Ids of what is over."""
+
+    def __init__(self) -> None:
+        self.ends: list[int] = []
+
+    def begun(self, exchange: Exchange, position: int) -> None:
+        del exchange, position
+
+    def ended(self, exchange: Exchange) -> None:
+        self.ends.append(exchange.request.id)

@@ -345,4 +345,4 @@ def test_error_is_the_servers_number():
 
 def test_exchange_that_was_not_answered():
     talk = started().ask(my.command(0x0E))
-    assert Mysql.describe(talk.protocol.pairing.pending[0]).name == "PING shop"
+    assert Mysql.describe(*talk.protocol.pairing.pending).name == "PING shop"

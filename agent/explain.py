@@ -77,6 +77,8 @@ NOT_FOUND: Final = {
 _NOBODY: Final = {
     SpanKind.SERVER: "the request carries no trace context, and its sender was not seen: it is on another host, or is not traced",
     SpanKind.CLIENT: "the request carries no trace context, and the thread that made the call was not working for any request that was seen",
+    SpanKind.PRODUCER: "the message carries no trace context, and the thread that sent it was not working for any request that was seen",
+    SpanKind.CONSUMER: "the message carries no trace context",
 }
 
 
@@ -227,8 +229,10 @@ def _connection(span: ReadSpan) -> Iterator[str]:
     """With whom it spoke."""
     transport = _shown(span, semconv.NETWORK_TRANSPORT)
     if transport:
-        verb = "received from" if span.kind == SpanKind.SERVER else "sent to"
-        yield f"the request was {verb} {'a Unix socket' if transport == 'unix' else _peer(span)}"
+        is_received = span.kind in (SpanKind.SERVER, SpanKind.CONSUMER)
+        verb = "received from" if is_received else "sent to"
+        what = "message" if span.kind in (SpanKind.PRODUCER, SpanKind.CONSUMER) else "request"
+        yield f"the {what} was {verb} {'a Unix socket' if transport == 'unix' else _peer(span)}"
 
 
 def _timing(span: ReadSpan, parent: ReadSpan) -> str:

@@ -253,6 +253,13 @@ class Stream:
         self._consume(self.position + size)
         return data
 
+    def leave(self, size: int) -> None:
+        """Give up the next `size` captured bytes, or, if there are none, the hole that comes next."""
+        if self._buffer:
+            self._consume(self.position + min(size, len(self._buffer)))
+        else:
+            self._consume(self._ahead[0][0] if self._ahead else self.end)
+
     # Private methods.
 
     def _passed(self, end: int, time_ns: int, start_ns: int) -> None:

@@ -29,6 +29,7 @@ fi
 if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-tools vagrant)
 	packages+=(mariadb-server mariadb-client memcached chromium chromium-driver)
+	packages+=(nats-server mosquitto rabbitmq-server)
 	kernels+=(6.12)
 	extras='.[dev]'
 fi
@@ -83,7 +84,7 @@ install_packages() {
 	[ -d /run/systemd/system ] || return 0
 	for service in nginx-light:nginx haproxy:haproxy redis-server:redis-server php8.2-fpm:php8.2-fpm \
 		postgresql-15:postgresql mariadb-server:mariadb \
-		memcached:memcached; do
+		memcached:memcached nats-server:nats-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server; do
 		if [[ " ${missing[*]} " == *" ${service%%:*} "* ]]; then
 			systemctl disable --quiet "${service##*:}"
 		fi

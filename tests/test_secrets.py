@@ -169,6 +169,12 @@ VALUES: dict[str, list[tuple[bytes, bytes]]] = {
         (mongo.compressed(mongo.command(7, {"update": "orders"}, mongo.sequence("updates", {"q": {"a": WORD}, "u": {"b": "hunter2zebra"}}))),
          mongo.compressed(mongo.reply(7, {"ok": 0, "errmsg": "hunter2zebra", "codeName": "hunter2 zebra"}))),
     ],
+    "nats": [
+        (b'CONNECT {"user":"hunter2zebra","pass":"hunter2zebra","auth_token":"hunter2zebra","verbose":true}\r\n', b"+OK\r\n"),
+        (b"PUB a 12\r\nhunter2zebra\r\n", b"-ERR 'hunter2zebra'\r\n"),
+        (b"HPUB a 35 47\r\nNATS/1.0\r\nhunter2zebra: hunter\r\n\r\nhunter2zebra\r\n",
+         b"MSG a 1 12\r\nhunter2zebra\r\n"),
+    ],
     "http1": [
         (b"POST /a?x=hunter2zebra HTTP/1.1\r\nHost: a\r\nAuthorization: hunter2zebra\r\nCookie: hunter2zebra\r\nContent-Length: 12\r\n\r\nhunter2zebra",
          b"HTTP/1.1 200 OK\r\nSet-Cookie: hunter2zebra\r\nContent-Length: 12\r\n\r\nhunter2zebra"),

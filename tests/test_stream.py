@@ -281,6 +281,22 @@ class TestSkipTurn:
         assert outcome == (None if is_end else "more")
 
 
+class TestLeave:
+    def test_captured_bytes_first_then_the_hole(self):
+        stream = stream_of((b"abc", 5), (b"de", 4))
+        stream.leave(2)
+        assert (stream.position, stream.peek()) == (2, b"c")
+        stream.leave(9)
+        assert (stream.position, stream.is_at_gap) == (3, True)
+        stream.leave(1)
+        assert (stream.position, stream.peek()) == (5, b"de")
+        stream.leave(2)
+        stream.leave(1)
+        assert (stream.position, stream.end) == (9, 9)
+        stream.leave(1)
+        assert stream.position == 9
+
+
 class TestBounds:
     def test_captured_bytes(self):
         stream = Stream()

@@ -5,7 +5,7 @@
     end    one direction is over
     close  the connection is over; what is under way has failed
 
-What an event means for a message is `session.py` and `connection.py`; this file keeps the table, sees losses, and
+What an event means for a message is `session.py`, `dialogue.py` and `connection.py`; this file keeps the table, sees losses, and
 judges what has failed. It is over 400 lines and one thing: the table, with its hot path, `_quick`, which is one
 function because a call costs a tenth of what it does. That path and the session give the same exchanges (tests/connections/test_paths.py).
 
@@ -21,6 +21,7 @@ from collections import Counter, deque
 from typing import Any, Final
 
 from agent.connections.connection import EGRESS, INGRESS, Connection, classify, failure_of
+from agent.connections.dialogue import Dialogue
 from agent.connections.endpoint import place
 from agent.connections.session import Session, Trouble
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
@@ -185,7 +186,11 @@ class Connections:
             return
         turn = fields[13]
         if turn != connection.turn:
-            if turn != connection.turn + 1 and not self._lost(connection, turn, fields):
+            if (
+                turn != connection.turn + 1
+                and connection.dialogue is None
+                and not self._lost(connection, turn, fields)
+            ):
                 return
             connection.turn = turn
         connection.last_used_ns = fields[0]
@@ -195,6 +200,8 @@ class Connections:
             turn == 1 and _is_expected(connection, fields, payload) and self._provide(connection)
         ):
             self._undecided(connection, fields, payload)
+        elif connection.speaks.is_duplex:  # type: ignore[union-attr]  # it has one by now
+            self._converse(connection, fields, payload)
         elif connection.session is not None or not self._quick(connection, fields, payload):
             self._general(connection, fields, payload)
 
@@ -286,6 +293,10 @@ class Connections:
             connection.error = error
         if direction == INGRESS:
             connection.is_ended_by_peer = True
+        if connection.dialogue is not None:
+            connection.dialogue.close(direction, position, time_ns)
+            self._judge_dialogue(connection, connection.dialogue)
+            return
         exchange, session = connection.quick, connection.session
         if exchange is None and session is None:
             return
@@ -353,11 +364,13 @@ class Connections:
             return
         if is_ended_by_peer:
             connection.is_ended_by_peer = True
-        if turn > connection.turn:
+        if connection.dialogue is not None:
+            self._end_dialogue(connection.dialogue, positions, last_ns)
+        elif turn > connection.turn:
             self._lost(connection, turn + 1, None)
             connection.turn = turn
         exchange, session = connection.quick, connection.session
-        if exchange is None and session is None:
+        if exchange is None and session is None and connection.dialogue is None:
             return
         answers = 1 - connection.request_direction
         if (
@@ -442,7 +455,7 @@ class Connections:
         else:
             self._mute(connection, "unknown_protocol")
 
-    def _claim(
+    def _claim(  # noqa: C901  (each way in which a connection may have begun)
         self,
         connection: Connection,
         protocol: type[Protocol],
@@ -473,6 +486,11 @@ class Connections:
         first = kept[0][0]
         connection.expected[direction], connection.expected[1 - direction] = first[7], first[8]
         connection.skip_turn = 0
+        if protocol.is_duplex:
+            self._begin_dialogue(connection)
+            for before, payload in kept:
+                self._converse(connection, before, payload)
+            return
         missed = _count_requests(connection, 1, turn)
         unasked = 0
         if is_greeting:
@@ -551,6 +569,49 @@ class Connections:
             connection.remaining = 0
         return session
 
+    def _begin_dialogue(self, connection: Connection) -> Dialogue:
+        """Both sides begin exchanges, from where the connection is now."""
+        assert connection.protocol is not None
+        listener = _DuplexListener(self, connection)
+        dialogue = Dialogue(connection.protocol, connection.role, listener)
+        connection.dialogue = dialogue
+        for direction, position in enumerate(connection.expected):
+            if position:
+                dialogue.join(direction, position)
+        return dialogue
+
+    def _converse(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
+        """Bytes of a connection of which both sides begin exchanges."""
+        time_ns, start_ns, position, size = fields[0], fields[6], fields[7], fields[10]
+        sequence, direction = fields[12], fields[14]
+        dialogue = connection.dialogue or self._begin_dialogue(connection)
+        dialogue.sequences[direction] = sequence - position
+        dialogue.feed(direction, position, payload, size, time_ns, start_ns)
+        self._judge_dialogue(connection, dialogue)
+
+    def _judge_dialogue(self, connection: Connection, dialogue: Dialogue) -> None:
+        """Whether the connection is still followed."""
+        protocol = connection.protocol
+        assert protocol is not None
+        if dialogue.failure is not None:
+            self.on_bug(protocol.name, dialogue.failure)
+            dialogue.failure = None
+        if protocol.is_opaque or dialogue.garbage >= MAX_TROUBLE:
+            for exchange in connection.pending():
+                self._abandon(exchange, self._ledger.unparsed, Trouble.GARBAGE.value)
+            self._mute(
+                connection, protocol.opaque_cause if protocol.is_opaque else "not_understood"
+            )
+
+    def _end_dialogue(
+        self, dialogue: Dialogue, positions: tuple[int, int], last_ns: tuple[int, int]
+    ) -> None:
+        """The connection is over: read what is left."""
+        for direction in (INGRESS, EGRESS):
+            dialogue.close(direction, positions[direction], last_ns[direction])
+        if dialogue.dropped:
+            self._ledger.limits["stream_bytes"] += dialogue.dropped
+
     def _step(self, connection: Connection, session: Session, turn: int) -> None:
         """Read what came in `turn`, and see whether the general way is still needed."""
         self._read(connection, session, turn)
@@ -610,6 +671,8 @@ class Connections:
 
     def _fail_pending(self, connection: Connection, time_ns: int, why: Failure) -> None:
         """What is under way will not be answered."""
+        if connection.dialogue is not None and why is not Failure.AGENT_EXIT:
+            connection.dialogue.release_received()
         for exchange in connection.pending():
             exchange.failure = (
                 why if why is Failure.AGENT_EXIT else failure_of(connection.error, why)
@@ -641,6 +704,8 @@ class Connections:
     def _forget_pending(self, connection: Connection) -> None:
         connection.quick = None
         connection.remaining = 0
+        if connection.dialogue is not None:
+            connection.dialogue.forget()
         if connection.protocol is not None:
             connection.protocol.forget()
 
@@ -798,6 +863,47 @@ class _Listener:
     def ended(self, exchange: Exchange) -> None:
         """The response is whole."""
         self._table._ended(exchange, exchange.end_ns)
+
+
+class _DuplexListener:
+    """Connects one dialogue with the table."""
+
+    __slots__ = ("_connection", "_table")
+
+    def __init__(self, table: Connections, connection: Connection) -> None:
+        self._table = table
+        self._connection = connection
+
+    def begun(self, exchange: Exchange, direction: int, position: int) -> None:
+        """A message's head is known."""
+        connection, table = self._connection, self._table
+        exchange.connection = connection
+        table._ledger.captured += 1
+        place = position
+        if connection.family != AF_UNIX:
+            place = (connection.dialogue.sequences[direction] + position) & 0xFFFFFFFF
+        if direction != connection.request_direction:
+            # Both directions have their own numbers: what the server begins must not be taken for a request.
+            place |= 1 << 32
+        table._follower.begun(
+            exchange, connection.tid, (connection.join_address, place), connection.origin
+        )
+
+    def ended(self, exchange: Exchange, time_ns: int) -> None:
+        """It is over."""
+        self._table._ended(exchange, time_ns)
+
+    def troubled(self, why: Trouble, exchange: Exchange | None) -> None:
+        """A message was not understood."""
+        unparsed = self._table._ledger.unparsed
+        if exchange is None:
+            _count(self._table._ledger, unparsed, why.value, 1)
+        else:
+            self._table._abandon(exchange, unparsed, why.value)
+
+    def unawaited(self) -> None:
+        """Too many messages wait for their answers."""
+        self._table._ledger.limits["answers_not_awaited"] += 1
 
 
 def _is_expected(connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:

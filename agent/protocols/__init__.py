@@ -15,13 +15,13 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from agent.protocols.pairing import ById, InOrder
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
-    from agent.spans.span import Attributes
+    from agent.spans.span import Attributes, SpanKind
     from agent.stream import Stream
 
 T = TypeVar("T")
@@ -62,6 +62,8 @@ class Description:
     error_type: str | None = None
     """error.type, where the exchange failed; the span's status is ERROR exactly then."""
     status_message: str = ""
+    kind: SpanKind | None = None
+    """Where it is not that of the role: PRODUCER, CONSUMER."""
 
 
 @dataclass(slots=True)
@@ -125,7 +127,10 @@ class Protocol(ABC):
     capture: ClassVar[int] = 0
     """Bytes of each turn that are wanted from the beginning, where the default is too few; 0: the default."""
     is_database: ClassVar[bool] = False
-    """A database's or cache's: the setting `database_servers` says whether their own side is reported."""
+    """A database's, cache's or broker's: the setting `database_servers` says whether their own side is reported."""
+    is_duplex: ClassVar[bool] = False
+    """Both sides begin exchanges (connections/dialogue.py). `request` reads what the client says and `response` what the
+    server says; either gives the head of a message, which begins an exchange and has a `key`, or an `answers.Answer`."""
 
     def __init__(self) -> None:
         self.pairing: InOrder | ById = InOrder()
@@ -155,6 +160,16 @@ class Protocol(ABC):
     def forget(self) -> None:
         """Messages were missed: what is under way ends here, and what was said last may not hold any more."""
         self.pairing.clear()
+
+    def missed(self, *, is_server: bool) -> None:
+        """Duplex: bytes that the server, else the client, said were not understood, and reading begins anew behind them."""
+        del is_server
+
+    @classmethod
+    def find(cls, data: bytes, *, is_server: bool) -> int:
+        """Duplex: where in `data`, which follows a gap, a message of that side surely begins; -1: nowhere."""
+        del data, is_server
+        return -1
 
     @classmethod
     def datagram(cls, data: bytes) -> Datagram | None:
@@ -186,6 +201,9 @@ class Protocol(ABC):
         return False
 
 
+CAPTURE_ALL: Final = 0xFFFFFFFF
+"""For `capture` of duplex protocols: a turn of messages that nobody answers has no bound. Of one call the kernel side
+captures 16 KB."""
 MAX_CLASSIFY = 64
 """After so many bytes of a direction that no protocol claims, a connection is of an unknown protocol."""
 

@@ -1,6 +1,7 @@
 """Attribute names of the OpenTelemetry semantic conventions (1.37) that we use, and our own under `zerospan.`.
 
-The stable conventions for HTTP and databases, the general attributes and the resource conventions:
+The stable conventions for HTTP and databases, the general attributes and the resource conventions; those for messaging,
+which are in development:
 https://opentelemetry.io/docs/specs/semconv/
 """
 
@@ -34,6 +35,17 @@ HTTP_RESPONSE_BODY_SIZE: Final = "http.response.body.size"
 HTTP_RESPONSE_SIZE: Final = "http.response.size"
 HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
 HTTP_ROUTE: Final = "http.route"
+MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
+MESSAGING_CLIENT_ID: Final = "messaging.client.id"
+MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
+MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+MESSAGING_DESTINATION_TEMPLATE: Final = "messaging.destination.template"
+MESSAGING_DESTINATION_TEMPORARY: Final = "messaging.destination.temporary"
+MESSAGING_MESSAGE_BODY_SIZE: Final = "messaging.message.body.size"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_RABBITMQ_ROUTING_KEY: Final = "messaging.rabbitmq.destination.routing_key"
+MESSAGING_SYSTEM: Final = "messaging.system"
 NETWORK_PEER_ADDRESS: Final = "network.peer.address"
 NETWORK_PEER_PORT: Final = "network.peer.port"
 NETWORK_PROTOCOL_NAME: Final = "network.protocol.name"

@@ -82,7 +82,7 @@ class Builder:
             if remote is not None
             else None,
             description.name,
-            _KIND_CLIENT if exchange.role is _ROLE_CLIENT else _KIND_SERVER,
+            description.kind or (_KIND_CLIENT if exchange.role is _ROLE_CLIENT else _KIND_SERVER),
             start_ns + offset,
             (end_ns if end_ns > start_ns else start_ns) + offset,
             _UNSET if error is None else _ERROR,

@@ -40,13 +40,13 @@ from agent.export.batch import Exports
 from agent.export.endpoint import open_exporters
 from agent.export.otlp_json import encode_line
 from agent.export.otlp_read import read_line, read_spans
-from agent.export.settings import ExportSettings, Store, settings_from
+from agent.export.settings import Store, settings_from
 from agent.kernel.recording import DEFAULT_MAX_BYTES, START, Recorder
+from agent.places import destinations, page_of, receiver_of
 from agent.processes.listing import rows
 from agent.replay import replay
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
-from agent.web.settings import WebSettings, web_settings
 
 if TYPE_CHECKING:
     from agent.spans.span import Span
@@ -168,6 +168,7 @@ def _settings(command: Command) -> Command:
 @click.option("--store-hours", type=float, help="How long the store keeps a trace [24].")
 @click.option("--web", metavar="ADDRESS", help=f"Serve a page over the store there: HOST:PORT, :PORT or HOST [{DEFAULT_WEB}]. Other hosts' visitors must show ZEROSPAN_WEB_TOKEN.")  # fmt: skip
 @click.option("--no-web", is_flag=True, help="Serve no page.")
+@click.option("--receive", multiple=True, metavar="WHERE", help="Take spans that others send into the store: otlp (gRPC on 127.0.0.1:4317, HTTP on 127.0.0.1:4318), otlp+grpc://HOST:PORT or otlp+http://HOST:PORT. Repeatable.")  # fmt: skip
 @click.option("--sampler", help="As OTEL_TRACES_SAMPLER [parentbased_always_on].")
 @click.option("--sampler-arg", help="As OTEL_TRACES_SAMPLER_ARG: the ratio.")
 def run(**flags: Any) -> None:
@@ -179,14 +180,17 @@ def run(**flags: Any) -> None:
     sampler(config.sampler, config.sampler_arg)
     propagators(config.propagators)
     web = page_of(config, export)
+    receive = receiver_of(config, export)
     require_root()
-    daemon = Daemon(config, export, web=web)
+    daemon = Daemon(config, export, web=web, receive=receive)
     for one in export:
         if isinstance(one, Store):
             where = "" if str(one.path) == DEFAULT_STORE else f" --store {one.path}"
             click.echo(f"traces are kept in {one.path}: see `zerospan traces{where}`", err=True)
     if web is not None:
         click.echo(f"look at them on {web.url}", err=True)
+    for scheme, place in receive.places.items() if receive is not None else ():
+        click.echo(f"spans of others are received on {scheme}://{place.authority}", err=True)
     _run(daemon.run, daemon.ledger)
 
 
@@ -332,26 +336,6 @@ def ps(**flags: Any) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
     console.print(table)
-
-
-def destinations(config: Config) -> list[ExportSettings]:
-    """Where `run` sends spans: what is asked for, the store besides if it is named, the store alone if nothing is."""
-    store = Store(Path(config.store or DEFAULT_STORE), config.store_mb, config.store_hours)
-    found = settings_from(os.environ, config.export, default=store)
-    # A store that is given as a destination has the same bounds.
-    found = [
-        Store(one.path, config.store_mb, config.store_hours) if isinstance(one, Store) else one
-        for one in found
-    ]
-    return [*found, store] if config.store and store not in found else found
-
-
-def page_of(config: Config, export: list[ExportSettings]) -> WebSettings | None:
-    """The page over the store, if there is a store and a page is wanted."""
-    stores = [one.path for one in export if isinstance(one, Store)]
-    if not stores or not config.web:
-        return None
-    return web_settings(config.web, store=stores[0], token=config.web_token)
 
 
 def _run(work: Callable[[], None], ledger: Ledger) -> None:

@@ -35,6 +35,7 @@ ENVIRONMENT: Final = {
     "ZEROSPAN_LOG_LEVEL": "log_level",
     "ZEROSPAN_RING_KB": "ring_kb",
     "ZEROSPAN_WEB_TOKEN": "web_token",
+    "ZEROSPAN_RECEIVE_TOKEN": "receive_token",
 }
 """Variable → setting."""
 
@@ -77,6 +78,10 @@ class Config:
     """Address of the page over the store, where spans are kept in one; empty: no page."""
     web_token: str = ""
     """What visitors of the page must show; needed where the address can be reached from other hosts."""
+    receive: tuple[str, ...] = ()
+    """Where OTLP of others is received into the store: otlp, otlp+grpc://HOST[:PORT], otlp+http://HOST[:PORT]; empty: nowhere."""
+    receive_token: str = ""
+    """What senders must show; needed where the address can be reached from other hosts."""
     database_servers: bool = True
     """Report what database and cache servers on this host did, as SERVER spans, beside the calls of their clients."""
     trace_instrumented: bool = False

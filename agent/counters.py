@@ -3,7 +3,8 @@
     records      what the kernel side wrote or could not write
     exchanges    captured = spans + lost + unparsed + filtered
     spans        built = sampled_out + emitted
-    exporters    each: emitted = exported + dropped
+    exporters    each: emitted = exported + dropped, and emitted = all spans of ours + those that it received
+    received     spans that others sent: accepted, rejected
 
 A cause is a short word of few values. Whoever loses something counts it here, where it happens.
 """
@@ -21,6 +22,8 @@ class Delivery:
     emitted: int = 0
     exported: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    received: int = 0
+    """Those of `emitted` that others had made."""
 
     @property
     def pending(self) -> int:
@@ -29,8 +32,28 @@ class Delivery:
 
 
 @dataclass(slots=True)
+class Received:
+    """OTLP that others sent. Written by the thread that reads it."""
+
+    accepted: int = 0
+    """Spans that were queued."""
+    rejected: int = 0
+    """Spans that were wrong; their sender was told."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Requests that were not taken, by cause; their senders were told."""
+
+    def as_json(self) -> dict[str, object]:
+        """As the ledger shows it."""
+        return {
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "refused": dict(self.refused),
+        }
+
+
+@dataclass(slots=True)
 class Ledger:
-    """The agent's own numbers. Only the main loop writes it, but for `exporters`, which the workers write."""
+    """The agent's own numbers. Only the main loop writes it, but for `exporters`, which the workers write, and `received`."""
 
     records_read: int = 0
     records_lost: Counter[str] = field(default_factory=Counter)
@@ -52,6 +75,8 @@ class Ledger:
     emitted: int = 0
     """Spans handed to the exporters."""
     exporters: dict[str, Delivery] = field(default_factory=dict)
+    received: Received | None = None
+    """None where nothing is received."""
 
     connections: Counter[str] = field(default_factory=Counter)
     """opened, closed, filtered, muted_<cause>."""
@@ -67,9 +92,11 @@ class Ledger:
             self.captured == self.built + lost
             and self.built == self.sampled_out + self.emitted
             and all(
-                delivery.emitted == self.emitted and delivery.pending == 0
+                delivery.emitted == self.emitted + delivery.received and delivery.pending == 0
                 for delivery in self.exporters.values()
             )
+            and (self.received.accepted if self.received is not None else 0)
+            == sum(delivery.received for delivery in self.exporters.values())
         )
 
     def as_json(self) -> dict[str, object]:
@@ -97,11 +124,13 @@ class Ledger:
             "exporters": {
                 name: {
                     "emitted": delivery.emitted,
+                    **({} if self.received is None else {"received": delivery.received}),
                     "exported": delivery.exported,
                     "dropped": dict(delivery.dropped),
                 }
                 for name, delivery in self.exporters.items()
             },
+            **({} if self.received is None else {"received": self.received.as_json()}),
             "connections": dict(self.connections),
             "limits": dict(self.limits),
             "balanced": self.is_balanced(),

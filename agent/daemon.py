@@ -13,6 +13,7 @@ It is over 400 lines and one thing: the run, and what the stages ask of it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import logging
@@ -27,11 +28,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
 from agent.clock import unix_offset_ns
-from agent.counters import Ledger
+from agent.counters import Ledger, Received
 from agent.errors import KernelError
 from agent.export.batch import Exports
 from agent.export.endpoint import open_exporters
-from agent.export.settings import ExportSettings, Otlp
+from agent.export.settings import ExportSettings, Otlp, Store
 from agent.kernel.layout import structs
 from agent.kernel.loader import Loader, plan
 from agent.kernel.side import KernelSide, Watches
@@ -44,6 +45,7 @@ from agent.processes.process import Inspector
 from agent.processes.resource import Identity, agent_attributes
 from agent.processes.selection import Selection, Selectors, Verdict
 from agent.processes.tasks import layout_of
+from agent.receive.receiver import Receiver
 from agent.redaction import Policy
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from agent.config import Config, Select
     from agent.kernel.recording import Recorder
     from agent.processes.process import Process
+    from agent.receive.settings import ReceiveSettings
     from agent.spans.span import Resource
     from agent.web.settings import WebSettings
 
@@ -93,6 +96,7 @@ class Daemon:
         *,
         recorder: Callable[[Mapping[str, Any]], Recorder] | None = None,
         web: WebSettings | None = None,
+        receive: ReceiveSettings | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._config = config
@@ -120,6 +124,17 @@ class Daemon:
             unix_offset_ns=offset,
             reports_database_servers=config.database_servers,
             policy=Policy(config.redaction) if config.redaction.rules else None,
+            own_ports=receive.ports if receive is not None else frozenset(),
+        )
+        store = next((one.name for one in export if isinstance(one, Store)), "")
+        counts = Received()
+        if receive is not None:
+            self.ledger.received = counts
+        self._receiver = Receiver(
+            receive,
+            functools.partial(self._exports.offer, store),
+            counts=counts,
+            decide=self._decide,
         )
         self._page = Page(web, self.discovery, self._decide)
         self._known: dict[int, Resource] = {}
@@ -158,6 +173,7 @@ class Daemon:
                 self._pipeline.finish(time.monotonic_ns())
         finally:
             self._page.close()
+            self._receiver.close()
             self._exports.close(self._config.shutdown_s)
             if self._recorder is not None:
                 self._recorder.close()
@@ -181,6 +197,7 @@ class Daemon:
                 next_chores = now + CHORES_S
                 self._exports.flush()
                 self._collect(side)
+                self._receiver.step()
                 self._page.step(self.ledger)
 
     def _drain(self, side: KernelSide) -> int:

@@ -119,11 +119,14 @@ class Pipeline:
         unix_offset_ns: int,
         reports_database_servers: bool = True,
         policy: Policy | None = None,
+        own_ports: frozenset[int] = frozenset(),
     ) -> None:
         self.ledger = ledger
         self.now_ns = 0
         """Time of the newest record."""
         self._processes = processes
+        self._own_ports = own_ports
+        """Where we receive OTLP ourselves: what is delivered there makes no spans, or every span would make another."""
         self._emit = emit
         self._sampler = sampler
         self._correlator = Correlator(ids, contexts)
@@ -315,10 +318,13 @@ class Pipeline:
     def _make_span(self, exchange: Exchange) -> None:
         ledger = self.ledger
         self._correlator.settle(exchange)
-        parents = ledger.parents
-        parents[exchange.rule] = parents.get(exchange.rule, 0) + 1
         if exchange.role is _CLIENT and exchange.protocol.delivers_spans(exchange):
             self._processes.exports_itself(exchange.connection.tgid)
+            if exchange.connection.remote_port in self._own_ports:
+                ledger.filtered["own_receiver"] += 1
+                return
+        parents = ledger.parents
+        parents[exchange.rule] = parents.get(exchange.rule, 0) + 1
         if not self._sampler(exchange.trace_id, remote_decision(exchange)):
             ledger.built += 1
             ledger.sampled_out += 1

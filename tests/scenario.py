@@ -356,6 +356,7 @@ class Run:
         *,
         reports_database_servers: bool = True,
         policy: Policy | None = None,
+        own_ports: frozenset[int] = frozenset(),
     ) -> None:
         self.outside = Outside()
         self.ledger = Ledger()
@@ -371,6 +372,7 @@ class Run:
             unix_offset_ns=0,
             reports_database_servers=reports_database_servers,
             policy=policy,
+            own_ports=own_ports,
         )
 
     def take(self, records: Iterable[bytes]) -> Run:

@@ -23,6 +23,8 @@ WITHOUT_TEST_FILE = {
     "agent/errors.py": "classes without behavior; raised and caught all over the tests",
     "agent/kernel/bpf.py": "needs a kernel: every scenario of tests/vm/guest loads programs through it",
     "agent/web/__main__.py": "tests/web/test_child.py starts it",
+    "agent/child.py": "tests/web/test_child.py, tests/receive/test_receiver.py",
+    "agent/receive/__main__.py": "tests/receive/test_receiver.py starts it",
     "agent/protocols/__init__.py": "tests/protocols/test_registry.py",
 }
 """Modules whose test is elsewhere, and where."""
@@ -38,16 +40,23 @@ DOORS = {
         "agent/cli_duration.py",
     },
     "bottle": {"agent/web/app.py"},
-    "grpc": {"agent/export/grpc.py"},
+    "google": {"agent/receive/protobuf.py"},
+    "grpc": {"agent/export/grpc.py", "agent/receive/grpc.py"},
     "isal": {"agent/export/compress.py"},
-    "msgspec": {"agent/config.py"},
+    "msgspec": {"agent/config.py", "agent/receive/carry.py", "agent/receive/settings.py"},
+    "opentelemetry": {"agent/receive/protobuf.py"},
     "rich": {"agent/export/console.py", "agent/cli.py", "agent/cli_traces.py"},
-    "waitress": {"agent/web/server.py"},
+    "waitress": {"agent/web/server.py", "agent/receive/http.py"},
     "yaml": {"agent/config.py"},
 }
 """Third-party packages, and the modules that may import them."""
 
-PROJECT_OF = {"grpc": "grpcio", "yaml": "PyYAML"}
+PROJECT_OF = {
+    "google": "opentelemetry-proto",  # whose dependency protobuf is
+    "grpc": "grpcio",
+    "opentelemetry": "opentelemetry-proto",
+    "yaml": "PyYAML",
+}
 """Where a package's project has another name."""
 
 

@@ -12,9 +12,6 @@ from typing import TextIO
 import pytest
 
 import agent
-from agent.cli import destinations
-from agent.config import DEFAULT_STORE, load
-from agent.export.settings import Console, Otlp, Store, Transport
 from agent.kernel import loader
 from agent.kernel.btf import VMLINUX
 from tests.record_scenarios import FOLDER
@@ -84,6 +81,8 @@ WRONG = {
     ("run", "--config", "/no/such.yaml"): "zerospan: cannot read the configuration file /no/such.yaml: No such file",
     ("run", "--store-mb", "1"): "zerospan: setting store_mb: 1 is not from 16 to 1048576",
     ("run", "--store-hours", "0"): "zerospan: setting store_hours: 0.0 is not from 0 to 8784",
+    ("run", "--receive", "4317"): "zerospan: --receive: '4317' is none of otlp, otlp+grpc://",
+    ("run", "--receive", "otlp", "--export", "console"): "zerospan: --receive: spans of others go into a store",
     ("query", "{ name = 5 }"): "zerospan: column 10: name is compared with text in quotes",
     ("query",): "Missing argument 'QUERY'",
     ("traces", "--since", "5"): "'5' is no duration, such as 500ms, 5s or 1h30m",
@@ -139,31 +138,6 @@ def test_a_store_that_is_not_there(tmp_path):
 def test_a_query_that_is_wrong_shows_where(tmp_path):
     done = zerospan("query", "{ name = 5 }")
     assert done.stderr.splitlines()[1:] == ["  { name = 5 }", "           ^"]
-
-
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-
-
-@pytest.mark.parametrize(
-    ("settings", "environment", "expected"),
-    [
-        ({}, {}, [Store(Path(DEFAULT_STORE))]),
-        ({"store_mb": 64, "store_hours": 2}, {}, [Store(Path(DEFAULT_STORE), 64, 2.0)]),
-        ({"store": "/x"}, {}, [Store(Path("/x"))]),
-        ({"export": ["console"]}, {}, [Console()]),
-        ({"export": ["console"], "store": "/x"}, {}, [Console(), Store(Path("/x"))]),
-        ({"export": ["store:/x"], "store": "/x", "store_mb": 64}, {}, [Store(Path("/x"), 64)]),
-        ({}, {ENDPOINT: "http://h:1"}, [Otlp(Transport.HTTP, "h", 1)]),
-        ({"store": "/x"}, {"OTEL_TRACES_EXPORTER": "none"}, [Store(Path("/x"))]),
-        ({}, {"OTEL_TRACES_EXPORTER": "none"}, []),
-    ],
-)
-def test_where_spans_go(monkeypatch, settings, environment, expected):
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert destinations(load(flags=settings, environment={})) == expected
 
 
 @pytest.mark.parametrize("command", ["run", "record"])

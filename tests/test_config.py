@@ -53,10 +53,12 @@ def test_environment():
         "ZEROSPAN_LOG_LEVEL": "ERROR",
         "ZEROSPAN_RING_KB": "256",
         "ZEROSPAN_WEB_TOKEN": "0123456789abcdef",
+        "ZEROSPAN_RECEIVE_TOKEN": "fedcba9876543210",
         "UNRELATED": "x",
     }
     assert load(flags={}, environment=environment) == Config(
         web_token="0123456789abcdef",
+        receive_token="fedcba9876543210",
         sampler="traceidratio",
         sampler_arg="0.5",
         resource_attributes="a=b",

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from agent.counters import Delivery, Ledger
+from agent.counters import Delivery, Ledger, Received
 
 
 def balanced() -> Ledger:
@@ -67,6 +67,22 @@ def test_each_exporter_balances(delivery):
 
 def test_pending():
     assert Delivery(emitted=9, exported=3, dropped=Counter(shutdown=1, refused=2)).pending == 3
+
+
+def receiving(accepted: int, received: int) -> Ledger:
+    ledger = balanced()
+    ledger.received = Received(accepted=accepted, rejected=2)
+    ledger.exporters["store:x"] = Delivery(
+        emitted=7 + received, exported=7 + received, received=received
+    )
+    return ledger
+
+
+def test_spans_of_others_balance():
+    assert receiving(5, 5).is_balanced()
+    assert not receiving(5, 4).is_balanced()
+    shown = receiving(5, 5).as_json()
+    assert shown["received"] == {"accepted": 5, "rejected": 2, "refused": {}}
 
 
 def test_printed_form():

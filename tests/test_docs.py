@@ -18,7 +18,7 @@ from agent import __version__, check, cli, cli_traces
 from agent.cli_redact import LEAK_EXIT
 from agent.config import ENVIRONMENT, Config, Select, load
 from agent.connections.session import Trouble
-from agent.counters import Delivery, Ledger
+from agent.counters import Delivery, Ledger, Received
 from agent.explain import Search, explain
 from agent.export.otlp_json import encode_line
 from agent.export.otlp_read import read_line
@@ -226,7 +226,7 @@ def causes_in_sources(pattern: str) -> set[str]:
 
 
 def test_ledgers_keys_are_those_that_are_documented() -> None:
-    ledger = Ledger(exporters={"NAME": Delivery()})
+    ledger = Ledger(exporters={"NAME": Delivery()}, received=Received())
     ledger.kernel = dict.fromkeys((name for name in counters() if not name.startswith("lost_")), 0)
     documented = first_codes(DOCUMENTS["docs/ledger.md"], "| key |")
     assert sorted(documented) == sorted(flat(ledger.as_json()))
@@ -252,6 +252,11 @@ def test_causes_are_those_that_are_documented() -> None:
     )
     assert documented["limits"] == (
         causes_in_sources(r'counts\["(\w+)"\] \+=') | causes_in_sources(r'limits\["(\w+)"\]')
+    )
+    assert documented["received.refused"] == (
+        causes_in_sources(r'refuse\("(\w+)"\)')
+        | causes_in_sources(r'cause="(\w+)"\)(?: from None)?  # fmt: skip')
+        | causes_in_sources(r'refused\["(\w+)"\]')
     )
     for key in ("exchanges.lost", "exchanges.filtered", "exporters.NAME.dropped"):
         words = {re.sub(r"_(?:STATUS|CODE)$", "_", cause) for cause in documented[key]}

@@ -73,6 +73,19 @@ def test_process_that_sends_spans_is_told_of(host):
     assert play(host).outside.exporting == [20]
 
 
+def test_spans_that_are_sent_to_us_make_no_spans(host):
+    """Over HTTP/1 they would: each delivery a span, and each span, in the end, a delivery."""
+    ours = host.connect(process=20, server=("127.0.0.1", 4318), port=1)
+    ours.sent(request("/v1/traces", method="POST", body=b"x")).received(response())
+    other = host.connect(process=20, server=("10.0.0.1", 4319), port=2)
+    other.sent(request("/v1/traces", method="POST", body=b"x")).received(response())
+    run = Run(own_ports=frozenset({4318})).take(host.records).finish()
+    assert len(run.spans) == 1
+    assert run.ledger.filtered == {"own_receiver": 1}
+    assert run.ledger.is_balanced()
+    assert run.outside.exporting == [20, 20]
+
+
 def test_services_learn_their_routes_apart(host):
     """Two processes of a service share what they learn."""
     for number, name in ((10, "shop"), (11, "shop"), (12, "stock")):

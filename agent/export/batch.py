@@ -18,6 +18,7 @@ has counted what is left, a thread that is still stuck in a send changes nothing
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import random
@@ -99,6 +100,28 @@ class Worker:
             while self._spans > self._limits.spans or self._size_bytes > self._limits.size_bytes:
                 self._delivery.dropped["queue_full"] += self._pop().count
             self._changed.notify()
+
+    def offer(self, spans: Sequence[Span], size_bytes: int) -> bool:
+        """Queue spans that somebody else made; False if they would fill more than half of the queue: our own come first."""
+        batch = self._exporter.prepare(spans)
+        batch = dataclasses.replace(batch, size_bytes=max(batch.size_bytes, size_bytes))
+        limits = self._limits
+        with self._changed:
+            if self._deadline is not None or (
+                self._queue
+                and (
+                    self._spans + batch.count > limits.spans // 2
+                    or self._size_bytes + batch.size_bytes > limits.size_bytes // 2
+                )
+            ):
+                return False
+            self._delivery.emitted += batch.count
+            self._delivery.received += batch.count
+            self._queue.append(batch)
+            self._spans += batch.count
+            self._size_bytes += batch.size_bytes
+            self._changed.notify()
+        return True
 
     def stop(self, deadline: float) -> None:
         """Ask the thread to deliver what is queued until `deadline` (monotonic); does not wait."""
@@ -225,10 +248,12 @@ class Exports:
     ) -> None:
         """Start a worker per exporter; its numbers go into `deliveries` under its name."""
         self._spans: list[Span] = []
-        self._workers = []
+        self._workers: dict[str, Worker] = {}
         for exporter in exporters:
             delivery = deliveries[exporter.name] = Delivery()
-            self._workers.append(Worker(exporter, delivery=delivery, limits=limits, retry=retry))
+            self._workers[exporter.name] = Worker(
+                exporter, delivery=delivery, limits=limits, retry=retry
+            )
 
     def emit(self, span: Span) -> None:
         """Hand over a finished span."""
@@ -241,14 +266,18 @@ class Exports:
         if not self._spans:
             return
         spans, self._spans = self._spans, []
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.submit(spans)
+
+    def offer(self, exporter: str, spans: Sequence[Span], size_bytes: int) -> bool:
+        """Hand spans that somebody else made to one exporter, from any thread; False if it has no room."""
+        return self._workers[exporter].offer(spans, size_bytes)
 
     def close(self, deadline_s: float) -> None:
         """Deliver everything for at most `deadline_s` seconds; afterwards each delivery balances."""
         self.flush()
         deadline = time.monotonic() + deadline_s
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.stop(deadline)
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.join()

@@ -219,7 +219,7 @@ def _any_value(value: Value) -> bytes:
         return b"\x21" + _pack_double(value)
     if isinstance(value, str):
         return _string_value(value)
-    return _field(b"\x2a", b"".join(_field(b"\x0a", _string_value(item)) for item in value))
+    return _field(b"\x2a", b"".join(_field(b"\x0a", _any_value(item)) for item in value))
 
 
 def _string_value(text: str) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.errors import SpanFileError
@@ -18,10 +19,10 @@ from agent.spans.span import SpanKind, Status
 from agent.spans.trace import ReadEvent, ReadLink, ReadSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
-    from agent.spans.span import Value
+    from agent.spans.span import Scalar, Value
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes. The longest batch of ours has 16 MiB (docs/architecture.md, Bounds)."""
@@ -61,23 +62,61 @@ def read_spans(file: BinaryIO, name: str) -> Iterator[ReadSpan]:
 
 
 def read_line(line: bytes) -> list[ReadSpan]:
-    """The spans of one ExportTraceServiceRequest."""
+    """The spans of one ExportTraceServiceRequest; the first one that is wrong is an error."""
     try:
-        request = json.loads(line)
+        return [_span(span, resource) for resource, _, span in _tables_of(_json(line), "the line")]
+    except RecursionError as error:
+        raise SpanFileError("it is nested too deeply") from error
+
+
+def read_request(body: bytes) -> tuple[list[ReadSpan], list[str]]:
+    """The spans of one ExportTraceServiceRequest with their scopes, and what is wrong with each that is left out."""
+    spans: list[ReadSpan] = []
+    wrong: list[str] = []
+    try:
+        for resource, scope, span in _tables_of(_json(body), "the request"):
+            try:
+                spans.append(_span(span, resource, scope))
+            except SpanFileError as error:
+                wrong.append(str(error))
+    except RecursionError as error:
+        raise SpanFileError("it is nested too deeply") from error
+    return spans, wrong
+
+
+def scope_attributes(name: str, version: str) -> dict[str, Value]:
+    """An instrumentation scope, for what has no place of its own for it.
+
+    https://opentelemetry.io/docs/specs/otel/common/mapping-to-non-otlp/#instrumentationscope
+    """
+    found: dict[str, Value] = {}
+    if name:
+        found["otel.scope.name"] = name
+    if version:
+        found["otel.scope.version"] = version
+    return found
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json.loads(line)
     except RecursionError as error:
         raise SpanFileError("it is nested too deeply") from error
     except ValueError as error:
         raise SpanFileError("it is not JSON") from error
-    try:
-        return [
-            _span(span, resource)
-            for group in _tables(_table(request, "the line"), "resourceSpans")
-            for resource in [_attributes(_table(group.get("resource"), "resource"))]
-            for scope in _tables(group, "scopeSpans")
-            for span in _tables(scope, "spans")
-        ]
-    except RecursionError as error:
-        raise SpanFileError("it is nested too deeply") from error
+
+
+def _tables_of(
+    request: Any, name: str
+) -> Iterator[tuple[dict[str, Value], dict[str, Value], Table]]:
+    """Every span with its resource's and its scope's attributes."""
+    for group in _tables(_table(request, name), "resourceSpans"):
+        resource = _attributes(_table(group.get("resource"), "resource"))
+        for scope_spans in _tables(group, "scopeSpans"):
+            scope = _table(scope_spans.get("scope"), "scope")
+            block = scope_attributes(_text(scope, "name"), _text(scope, "version"))
+            for span in _tables(scope_spans, "spans"):
+                yield resource, block, span
 
 
 def _is_json(line: bytes) -> bool:
@@ -88,7 +127,9 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _span(span: Table, resource: dict[str, Value]) -> ReadSpan:
+def _span(
+    span: Table, resource: dict[str, Value], scope: Mapping[str, Value] = MappingProxyType({})
+) -> ReadSpan:
     status = _table(span.get("status"), "status")
     code = status.get("code")
     kind = span.get("kind")
@@ -103,7 +144,7 @@ def _span(span: Table, resource: dict[str, Value]) -> ReadSpan:
         end_unix_ns=_time(span, "endTimeUnixNano"),
         status=_STATUSES.get(code, Status.UNSET) if isinstance(code, int) else Status.UNSET,
         status_message=_text(status, "message"),
-        attributes=_attributes(span),
+        attributes={**scope, **_attributes(span)},
         resource=resource,
         trace_state=_text(span, "traceState"),
         events=tuple(
@@ -133,9 +174,28 @@ def _value(value: Table) -> Value:
     return ""
 
 
-def _item(value: Table) -> str:
-    item = json.dumps(value) if "arrayValue" in value else _value(value)
-    return item if isinstance(item, str) else json.dumps(item)
+def _item(value: Table) -> Scalar:
+    """An array's item; one that is an array itself becomes JSON, as maps do."""
+    item = _value(value)
+    return json.dumps(_plain(value), ensure_ascii=False) if isinstance(item, tuple) else item
+
+
+def _plain(value: Table) -> object:
+    """An AnyValue as JSON itself would write it."""
+    if value.get("arrayValue") is not None:
+        return [
+            _plain(item) for item in _tables(_table(value["arrayValue"], "arrayValue"), "values")
+        ]
+    if value.get("kvlistValue") is not None:
+        return _pairs(value["kvlistValue"], "kvlistValue")
+    return _value(value)
+
+
+def _pairs(content: object, name: str) -> dict[str, object]:
+    return {
+        _text(pair, "key"): _plain(_table(pair.get("value"), "value"))
+        for pair in _tables(_table(content, name), "values")
+    }
 
 
 def _string(content: object, name: str) -> str:
@@ -171,12 +231,12 @@ def _double(content: object, name: str) -> float:
         return math.inf if content > 0 else -math.inf
 
 
-def _array(content: object, name: str) -> tuple[str, ...]:
+def _array(content: object, name: str) -> tuple[Scalar, ...]:
     return tuple(map(_item, _tables(_table(content, name), "values")))
 
 
-def _map(content: object, name: str) -> str:  # noqa: ARG001  (a reader's shape)
-    return json.dumps(content, ensure_ascii=False)
+def _map(content: object, name: str) -> str:
+    return json.dumps(_pairs(content, name), ensure_ascii=False)
 
 
 _VALUES: Final[dict[str, Callable[[object, str], Value]]] = {

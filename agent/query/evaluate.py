@@ -1,8 +1,8 @@
 """What a query means, over one trace. The store's SQL (plan.py) must agree with it; a property test compares them.
 
 A comparison holds only where the field is there and of the literal's type: `.n != 5` does not hold for spans without `n`, nor where
-`n` is text. `= nil` holds where the field is missing. A list of texts satisfies `=`, `=~` and the orders if one of its items does,
-`!=` and `!~` if none satisfies their opposite. A pattern must match the whole text.
+`n` is text. `= nil` holds where the field is missing. A list satisfies `=`, `=~` and the orders if one of its items of the
+literal's type does, `!=` and `!~` if it has some and none satisfies their opposite. A pattern must match the whole text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from agent.query.syntax import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from agent.spans.span import SpanKind, Status, Value
+    from agent.spans.span import Scalar, SpanKind, Status, Value
     from agent.spans.trace import ReadSpan, Trace
 
 K = TypeVar("K", bound="Hashable")
@@ -123,13 +123,20 @@ def holds(comparison: Comparison, value: Value | None) -> bool:
     if literal is None:
         return (value is None) is (comparison.operator is Operator.EQUAL)
     if isinstance(value, tuple):
-        if not isinstance(literal, str):
-            return False
-        opposite = _OPPOSITE.get(comparison.operator)
-        if opposite is not None:
-            return not any(_test(opposite, item, comparison) for item in value)
-        return any(_test(comparison.operator, item, comparison) for item in value)
+        return _holds_for_list(comparison, value)
     return _kind(value) is _kind(literal) and _test(comparison.operator, value, comparison)
+
+
+def _holds_for_list(comparison: Comparison, value: tuple[Scalar, ...]) -> bool:
+    """An empty list is one of texts."""
+    kind = _kind(comparison.literal)
+    items = [item for item in value if _kind(item) is kind]
+    if not items and (value or kind is not str):
+        return False
+    opposite = _OPPOSITE.get(comparison.operator)
+    if opposite is not None:
+        return not any(_test(opposite, item, comparison) for item in items)
+    return any(_test(comparison.operator, item, comparison) for item in items)
 
 
 COMPARE: Final[dict[Operator, Callable[[Any, Any], bool]]] = {

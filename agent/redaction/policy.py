@@ -32,7 +32,8 @@ from agent.redaction.secrets import mask, mask_shapes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Value = str | int | float | bool | tuple[str, ...]
+Scalar = str | int | float | bool
+Value = Scalar | tuple[Scalar, ...]
 """What an attribute may hold, as in agent/spans/span.py."""
 
 MAX_RULES: Final = 256
@@ -114,11 +115,12 @@ class Policy:
         if not self._rules and not isinstance(value, str | tuple):
             return value
         if isinstance(value, tuple):
-            judged = (self._text(key, item) for item in value)
+            judged = (self._scalar(key, item) for item in value)
             return tuple(item for item in judged if item is not None) or (None if value else ())
-        if isinstance(value, str):
-            return self._text(key, value)
-        return self._other(key, value)
+        return self._scalar(key, value)
+
+    def _scalar(self, key: str, value: Scalar) -> Scalar | None:
+        return self._text(key, value) if isinstance(value, str) else self._other(key, value)
 
     def name(self, name: str) -> str:
         """A span's name as it may leave. Rules know attributes only: names are of low cardinality by their making."""
@@ -140,7 +142,7 @@ class Policy:
             text = rule.pattern.sub(replace, text)
         return mask_shapes(text) if key.startswith(_STATEMENTS) else mask(text)
 
-    def _other(self, key: str, value: float) -> Value | None:
+    def _other(self, key: str, value: float) -> Scalar | None:
         """Numbers and truths have no pattern."""
         for rule in self._rules:
             if rule.pattern is not None or not rule.fits.match(key):

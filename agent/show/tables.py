@@ -127,4 +127,4 @@ def _value(field: Field, value: object) -> str:
         return value.name.lower()
     if field.name in ("duration", "traceDuration") and isinstance(value, int):
         return duration(value)
-    return printable(", ".join(value) if isinstance(value, tuple) else str(value))
+    return printable(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Scalar = str | int | float | bool
-Value = Scalar | tuple[str, ...]
+Value = Scalar | tuple[Scalar, ...]
 
 
 class SpanKind(enum.IntEnum):

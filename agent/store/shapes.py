@@ -146,7 +146,7 @@ class Shaper:
             family = self._start(name)
         self._found(family, {slot.key for slot in shape.slots})
         constants = tuple(
-            (key, value) if value.__class__ is str else (key, value, value.__class__)
+            (key, value) if value.__class__ is str else (key, value, _class(value))
             for key, value in shape.attributes.items()
         )
         slots = tuple((slot.key, slot.type) for slot in shape.slots)
@@ -202,7 +202,7 @@ def _split(
             kind = value.__class__
             if key not in varying:
                 # True equals 1 equals 1.0: only with its class is a value itself.
-                constants.append(item if kind is str else (key, value, kind))
+                constants.append(item if kind is str else (key, value, _class(value)))
             elif kind is str:
                 slots.append((key, Type.TEXT))
                 values.append(clean_text(value))  # type: ignore[arg-type]  # `kind` tells
@@ -212,6 +212,11 @@ def _split(
             else:
                 _add(slots, values, key, clean(value))
     return tuple(constants), tuple(slots), values
+
+
+def _class(value: Value) -> object:
+    """The classes of a list's items are part of its own."""
+    return tuple(map(type, value)) if isinstance(value, tuple) else type(value)
 
 
 def _add(slots: list[tuple[str, Type]], values: list[Stored], key: str, value: Value) -> None:

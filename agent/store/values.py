@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from agent.spans.span import Value
+    from agent.spans.span import Scalar, Value
 
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
@@ -31,7 +31,7 @@ class Type(enum.StrEnum):
     BOOLEAN = "b"
     """0 or 1."""
     LIST = "l"
-    """A JSON array of texts."""
+    """A JSON array of texts, numbers and booleans."""
 
 
 def clean_text(text: str) -> str:
@@ -41,13 +41,15 @@ def clean_text(text: str) -> str:
 
 def clean(value: Value) -> Value:
     """`value` as it will be read back."""
+    return tuple(map(_clean, value)) if isinstance(value, tuple) else _clean(value)
+
+
+def _clean(value: Scalar) -> Scalar:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, bool | float):
         return value
-    if isinstance(value, int):
-        return value if INT64_MIN <= value <= INT64_MAX else str(value)
-    return tuple(clean_text(item) for item in value)
+    return value if INT64_MIN <= value <= INT64_MAX else str(value)
 
 
 def type_of(value: Value) -> Type:

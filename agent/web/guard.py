@@ -68,15 +68,20 @@ def refused(environ: Mapping[str, Any], *, token: str, is_loopback: bool) -> str
     """Status and reason, if the request must not go on."""
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return "405 Method Not Allowed: only GET and HEAD are answered"
-    if is_loopback and _name(environ.get("HTTP_HOST", "")) not in LOCAL_NAMES:
+    if is_loopback and not names_this_host(environ):
         return "403 Forbidden: the Host header does not name this host"
     if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin") and not (
         environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and environ.get("PATH_INFO", "/") == "/"
     ):
         return "403 Forbidden: another site's page asked for this"
-    if token and not _shows(environ.get("HTTP_AUTHORIZATION", ""), token):
+    if token and not shows(environ.get("HTTP_AUTHORIZATION", ""), token):
         return "401 Unauthorized: show the token, as password or as `Authorization: Bearer`"
     return None
+
+
+def names_this_host(environ: Mapping[str, Any]) -> bool:
+    """Whether the Host header is one that only somebody on this host can mean."""
+    return _name(environ.get("HTTP_HOST", "")) in LOCAL_NAMES
 
 
 def _name(host: str) -> str:
@@ -85,7 +90,8 @@ def _name(host: str) -> str:
     return name if colon and port.isdigit() else host.lower()
 
 
-def _shows(authorization: str, token: str) -> bool:
+def shows(authorization: str, token: str) -> bool:
+    """Whether an Authorization header holds the token, as a password or by itself."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:

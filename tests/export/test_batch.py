@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from agent.counters import Delivery, Ledger
+from agent.counters import Delivery, Ledger, Received
 from agent.export.batch import BATCH_SPANS, Exports, QueueLimits
 from agent.export.exporter import Batch, Outcome
 from agent.export.grpc import GrpcExporter
@@ -345,3 +345,34 @@ def test_the_ledger_balances_whatever_the_receiver_does(deadline_s):
             pipeline.exports.flush()
         pipeline.close(deadline_s)
     assert pipeline.delivery.emitted == 300
+
+
+def test_spans_of_others_never_push_out_ours():
+    release = threading.Event()
+    stalled = Answer(waits_for=release)
+    with running(HttpReceiver(stalled)) as receiver:
+        pipeline = Pipeline(to_http(receiver.port), limits=QueueLimits(spans=100))
+        pipeline.ledger.received = Received()
+        (name,) = pipeline.ledger.exporters
+        others = [sample.span(number + 1) for number in range(30)]
+
+        def offer(size_bytes: int = 0) -> bool:
+            taken = pipeline.exports.offer(name, others, size_bytes)
+            assert pipeline.ledger.received is not None
+            pipeline.ledger.received.accepted += 30 if taken else 0
+            return taken
+
+        # The first batch is under way, which leaves an empty queue; of that, half is for others.
+        assert offer()
+        until(lambda: receiver.requests)
+        assert [offer(), offer()] == [True, False]
+        pipeline.emit(20)
+        pipeline.exports.flush()
+        release.set()
+        until(lambda: pipeline.delivery.pending == 0)
+        assert offer(size_bytes=10**9), (
+            "an empty queue takes anything: it would never be taken later"
+        )
+        pipeline.close()
+    assert not pipeline.exports.offer(name, others, 0), "the worker is told to end"
+    assert (pipeline.delivery.exported, pipeline.delivery.received) == (110, 90)

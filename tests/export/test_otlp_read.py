@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.errors import SpanFileError
 from agent.export import otlp_read
 from agent.export.otlp_json import encode_line
-from agent.export.otlp_read import read_line, read_spans
+from agent.export.otlp_read import read_line, read_request, read_spans
 from agent.spans.span import Attributes, Link, Span, SpanEvent, SpanKind, Status
 from agent.spans.trace import ReadEvent, ReadLink, ReadSpan
 from tests.export import sample
@@ -112,9 +112,9 @@ def test_request_without_spans(line):
         ({"doubleValue": "Infinity"}, math.inf),
         ({"doubleValue": 10**400}, math.inf),
         ({"bytesValue": "AAE="}, "AAE="),
-        ({"kvlistValue": {"values": []}}, '{"values": []}'),
-        ({"arrayValue": {"values": [{"intValue": 1}, {"boolValue": True}, {"stringValue": "a"}]}}, ("1", "true", "a")),
-        ({"arrayValue": {"values": [{"arrayValue": {}}]}}, ('{"arrayValue": {}}',)),
+        ({"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "1"}}, {"key": "b"}]}}, '{"a": 1, "b": ""}'),
+        ({"arrayValue": {"values": [{"intValue": 1}, {"boolValue": True}, {"stringValue": "a"}]}}, (1, True, "a")),
+        ({"arrayValue": {"values": [{"arrayValue": {"values": [{"kvlistValue": {}}]}}]}}, ("[{}]",)),
         ({"arrayValue": {}}, ()),
         ({"arrayValue": None, "intValue": 1}, 1),
         ({"what": 1}, ""),
@@ -160,6 +160,17 @@ def test_error_names_line_and_field(line, said):
     assert next(spans).name == "GET /orders/{id}"
     with pytest.raises(SpanFileError, match=f"a.jsonl, line 3: {said}"):
         next(spans)
+
+
+def test_a_request_gives_what_is_right_and_says_what_is_wrong():
+    scope = {"scope": {"name": "lib", "version": "1"}, "spans": [SPAN, {**SPAN, "spanId": "x"}]}
+    spans, wrong = read_request(json.dumps({"resourceSpans": [{"scopeSpans": [scope]}]}).encode())
+    assert wrong == ["spanId is not 16 hexadecimal digits"]
+    assert spans[0].attributes["otel.scope.name"] == "lib"
+    assert spans[0].attributes["otel.scope.version"] == "1"
+    for body in (b"what", b"[" * 100_000, b'{"resourceSpans": 7}'):
+        with pytest.raises(SpanFileError):
+            read_request(body)
 
 
 def test_line_that_is_being_written_is_passed_over():

@@ -68,7 +68,10 @@ def as_read(one: Span) -> ReadSpan:
 def fields(one: ReadSpan) -> dict[str, Any]:
     """All of a span, to be compared; each value with its type, for True equals 1."""
     found = {name: getattr(one, name) for name in ReadSpan.__slots__}
-    found["attributes"] = {key: (type(value), value) for key, value in one.attributes.items()}
+    found["attributes"] = {
+        key: (type(value), value, list(map(type, value)) if isinstance(value, tuple) else None)
+        for key, value in one.attributes.items()
+    }
     return found
 
 
@@ -83,7 +86,9 @@ values = (
     | st.integers(-(2**65), 2**65)
     | st.integers(0, 3)
     | st.floats(allow_nan=False)
-    | st.lists(texts, max_size=3).map(tuple)
+    | st.lists(
+        texts | st.booleans() | st.integers(0, 3) | st.floats(allow_nan=False), max_size=3
+    ).map(tuple)
 )
 keys = st.sampled_from([f"key.{letter}" for letter in "abcdefghijkl"])
 tables = st.dictionaries(keys, values, max_size=12)

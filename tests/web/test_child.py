@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent.web import child
+from agent import child
 from agent.web.child import WebChild
 from agent.web.settings import WebSettings
 from tests.web.asking import told

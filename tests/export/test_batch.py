@@ -212,6 +212,9 @@ def test_close_cuts_a_back_off_short_for_one_more_try():
         pipeline.emit(3)
         pipeline.exports.flush()
         until(lambda: receiver.requests)
+        (worker,) = pipeline.exports._workers.values()
+        waiters = vars(worker._changed)["_waiters"]
+        until(lambda: worker._health._failing_since is not None and waiters)
         pipeline.close(deadline_s=5)
     assert pipeline.delivery == Delivery(3, 3)
 

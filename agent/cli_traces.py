@@ -23,6 +23,7 @@ from agent.query.dependencies import dependencies
 from agent.query.parser import parse
 from agent.query.red import services
 from agent.query.search import search
+from agent.query.window import window
 from agent.show import as_json, graph, tables, waterfall
 from agent.store.reader import Listing, Order, Reader
 
@@ -143,6 +144,7 @@ def services_command(store: str, since: int, is_json: bool) -> None:  # noqa: FB
     """Rate, errors and duration of every service and its operations."""
     with Reader(Path(store)) as reader:
         found = services(reader, since_unix_ns=_start(since))
+        _tell_what_is_left_out(reader, _start(since))
     if is_json:
         click.echo(as_json.dumps(as_json.rows(found)))
     else:
@@ -159,6 +161,7 @@ def map_command(store: str, since: int, style: str | None) -> None:
     """Who calls whom, with rate, errors and duration of every edge."""
     with Reader(Path(store)) as reader:
         edges = dependencies(reader, since_unix_ns=_start(since))
+        _tell_what_is_left_out(reader, _start(since))
     if style == "dot":
         click.echo(graph.dot(edges), nl=False)
     elif style == "mermaid":
@@ -167,6 +170,15 @@ def map_command(store: str, since: int, style: str | None) -> None:
         click.echo(as_json.dumps(as_json.rows(edges)))
     else:
         _print_table(tables.edges(edges), "no calls")
+
+
+def _tell_what_is_left_out(reader: Reader, since_unix_ns: int) -> None:
+    """On stderr: the table, or what a program reads, is on stdout."""
+    asked = window(reader, since_unix_ns=since_unix_ns)
+    if asked.left_out:
+        click.echo(
+            f"of the newest {asked.spans} spans; {asked.left_out} older ones are left out", err=True
+        )
 
 
 @click.command()

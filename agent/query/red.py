@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agent.query.window import window
 from agent.spans.span import SpanKind, Status
 
 if TYPE_CHECKING:
@@ -51,17 +52,17 @@ class Operation:
 def services(reader: Reader, *, since_unix_ns: int = 0) -> list[Operation]:
     """Every service with its operations after it, those with the most spans first.
 
-    Of the traces that began at `since_unix_ns` or later. The rate is over the time from the first to the last of them.
+    Of the traces of `window`. The rate is over the time from the first to the last of them.
     """
     durations: dict[tuple[str, str], list[int]] = defaultdict(list)
     errors: dict[tuple[str, str], int] = defaultdict(int)
     with reader.view():
         serving = {id_ for id_, shape in reader.shapes.items() if shape.kind in SERVING}
-        window_s = seconds(reader, since_unix_ns)
+        span = window(reader, since_unix_ns=since_unix_ns)
         groups: dict[int, list[int]] = {}
         for resource, shape, duration in reader.connection.execute(
             f"SELECT resource, shape, duration FROM spans WHERE trace >= ? AND shape IN ({','.join(map(str, serving))})",
-            (reader.first_since(since_unix_ns),),
+            (span.first,),
         ):
             # One integer for both: half the time of a tuple.
             try:
@@ -76,7 +77,7 @@ def services(reader: Reader, *, since_unix_ns: int = 0) -> list[Operation]:
                 durations[key] += found
                 errors[key] += failed
     operations = [
-        Operation(service, name, red_of(found, errors[service, name], window_s))
+        Operation(service, name, red_of(found, errors[service, name], span.seconds))
         for (service, name), found in durations.items()
     ]
     total = {one.service: one.red.count for one in operations if not one.name}
@@ -102,11 +103,3 @@ def red_of(durations: list[int], errors: int, window_s: float) -> Red:
 def quantile(ordered: Sequence[int], share: float) -> int:
     """The least value that `share` of them do not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def seconds(reader: Reader, since_unix_ns: int) -> float:
-    """How long the traces since then took together, from the first start to the last end; at least 1."""
-    first, last = reader.connection.execute(
-        'SELECT min(start), max("end") FROM traces WHERE start >= ?', (since_unix_ns,)
-    ).fetchone()
-    return max(1.0, (last - first) / 1e9) if first is not None else 1.0

@@ -15,6 +15,7 @@ from agent.query.dependencies import dependencies
 from agent.query.parser import parse
 from agent.query.red import services
 from agent.query.search import search
+from agent.query.window import window
 from agent.show import as_json
 from agent.store.reader import Listing, Order
 from agent.web.asked import MAX_TRACES, BadRequest, NotFound, since, span_of_time, trace_id, whole
@@ -137,12 +138,24 @@ def findings(reader: Timed, asked: Mapping[str, str]) -> Json:
 
 def red(reader: Timed, asked: Mapping[str, str]) -> Json:
     """Rate, errors and duration per service and operation."""
-    return {"services": as_json.rows(services(reader, since_unix_ns=since(asked, "1h")))}
+    start = since(asked, "1h")
+    with reader.view():
+        found = as_json.rows(services(reader, since_unix_ns=start))
+        return {"services": found, **_extent(reader, start)}
 
 
 def edges(reader: Timed, asked: Mapping[str, str]) -> Json:
     """Who calls whom."""
-    return {"edges": as_json.rows(dependencies(reader, since_unix_ns=since(asked, "1h")))}
+    start = since(asked, "1h")
+    with reader.view():
+        found = as_json.rows(dependencies(reader, since_unix_ns=start))
+        return {"edges": found, **_extent(reader, start)}
+
+
+def _extent(reader: Timed, since_unix_ns: int) -> Json:
+    """What figures are made of."""
+    found = window(reader, since_unix_ns=since_unix_ns)
+    return {"spans": found.spans, "left_out": found.left_out}
 
 
 def status(reader: Timed, board: int) -> Json:

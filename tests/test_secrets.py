@@ -30,6 +30,7 @@ from agent.spans.span import Span
 from agent.store.writer import Writer
 from tests.protocols import mongodb_bytes as mongo
 from tests.scenario import Host, Run, play
+from tests.secret_values import MORE
 from tests.wire import Sample
 
 EXAMPLES = int(os.environ.get("SECRETS_EXAMPLES", "25"))
@@ -146,6 +147,7 @@ def test_outputs_show_what_is_said():
 
 WORD = b"hunter2zebra"
 VALUES: dict[str, list[tuple[bytes, bytes]]] = {
+    **MORE,
     "redis": [
         (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nhunter2zebra\r\n", b"+OK\r\n"),
         (b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"$12\r\nhunter2zebra\r\n"),

@@ -10,6 +10,7 @@ messages that never come again would only fill the processor's caches.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Known:
 class Endpoint:
     """See the module's text."""
 
-    __slots__ = ("_remembers", "known", "protocol", "shortcut")
+    __slots__ = ("_remembers", "known", "protocol", "shared", "shortcut")
 
     def __init__(self, protocol: type[Protocol]) -> None:
         self.protocol = protocol
@@ -57,6 +58,8 @@ class Endpoint:
         self._remembers = protocol.shortcut.remembers and not protocol.is_stateful
         self.known: dict[int, Known] = {}
         """By size of the request."""
+        self.shared: OrderedDict[Any, Any] = OrderedDict()
+        """`Protocol.shared` of its connections."""
 
     def remember(self, known: Known | None, data: bytes, request: Any) -> Known | None:
         """`request` was read from `data`, and `known` is another one of its size. Gives where its answer goes."""

@@ -933,6 +933,7 @@ def _speak(connection: Connection, endpoint: Endpoint) -> None:
     connection.shortcut = endpoint.shortcut
     if protocol.is_stateful:
         connection.protocol = protocol()
+        connection.protocol.shared = endpoint.shared
         connection.shortcut = connection.protocol.quick or endpoint.shortcut
 
 

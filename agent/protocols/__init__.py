@@ -13,6 +13,7 @@ import enum
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -64,6 +65,8 @@ class Description:
     status_message: str = ""
     kind: SpanKind | None = None
     """Where it is not that of the role: PRODUCER, CONSUMER."""
+    links: tuple[tuple[bytes, bytes], ...] = ()
+    """Other spans that it has to do with: a trace's id and a span's."""
 
 
 @dataclass(slots=True)
@@ -139,6 +142,8 @@ class Protocol(ABC):
         """The connection speaks another protocol from here on."""
         self.opaque_cause = "upgraded"
         """Why: for the ledger."""
+        self.shared: OrderedDict[Any, Any] = OrderedDict()
+        """What it knows for all connections of its process to one place, which are given the same one; it bounds it."""
         self.quick: Shortcut | None = None
         """The hot path, where it needs to know what was said before."""
         self.wants_capture = 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+CASSANDRA_CONSISTENCY_LEVEL: Final = "cassandra.consistency.level"
+CASSANDRA_PAGE_SIZE: Final = "cassandra.page.size"
 CLIENT_ADDRESS: Final = "client.address"
 CONTAINER_ID: Final = "container.id"
 DB_COLLECTION_NAME: Final = "db.collection.name"
@@ -39,6 +41,7 @@ MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
 MESSAGING_CLIENT_ID: Final = "messaging.client.id"
 MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
 MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+MESSAGING_DESTINATION_PARTITION_ID: Final = "messaging.destination.partition.id"
 MESSAGING_DESTINATION_TEMPLATE: Final = "messaging.destination.template"
 MESSAGING_DESTINATION_TEMPORARY: Final = "messaging.destination.temporary"
 MESSAGING_MESSAGE_BODY_SIZE: Final = "messaging.message.body.size"

@@ -4,7 +4,7 @@ A wrong guess about quoting turns a statement inside out: what follows is then s
 dialect states what is known, and where nothing is known (another system, an option that changes the meaning of a
 backslash, a character set that hides one) everything from the doubtful place on is a value.
 
-Sources: PostgreSQL 16 §4.1 and its src/backend/parser/scan.l; MySQL 8.4 §11.1 and MariaDB's knowledge base; Oracle 23
+Sources: Cassandra 4.1's CQL grammar (Lexer.g); PostgreSQL 16 §4.1 and its src/backend/parser/scan.l; MySQL 8.4 §11.1 and MariaDB's knowledge base; Oracle 23
 SQL Language Reference, Literals; Transact-SQL reference, Constants; https://sqlite.org/lang_expr.html and
 https://sqlite.org/quirks.html.
 """
@@ -60,6 +60,10 @@ class Dialect:
     """`--` begins a comment only before white space."""
     has_executable_comments: bool = False
     has_nested_comments: bool = False
+    has_slash_comments: bool = False
+    """`//` to the end of the line."""
+    has_uuids: bool = False
+    """Without quotes."""
     placeholders: str = ""
     """What stands before the number of a parameter."""
     is_known: bool = True
@@ -155,6 +159,8 @@ class Dialect:
         lines = [r"--(?=[\s\x00-\x1f]|\Z)[^\n]*+" if self.has_dashes_with_space else r"--[^\n\r]*+"]
         if self.has_hash_comments:
             lines.append(r"\#[^\n]*+")
+        if self.has_slash_comments:
+            lines.append(r"//[^\n\r]*+")
         if self.has_executable_comments:
             # What is in it is executed by MySQL, so it is read; both ends count as space.
             lines.append(r"/\*M?!\d*+|\*/")
@@ -199,6 +205,7 @@ DIALECTS: Final = {
             Dialect(system, backslash=True, **_MYSQL)  # type: ignore[arg-type]
             for system in ("mysql", "mariadb")
         ),
+        Dialect("cassandra", has_dollar_quotes=True, has_slash_comments=True, has_uuids=True),
         Dialect("oracle.db", has_q_strings=True, placeholders=":"),
         Dialect(
             "microsoft.sql_server", has_brackets=True, has_nested_comments=True, placeholders="@"

@@ -37,11 +37,17 @@ _NEXT_ROW = re.compile(r" ?, ?(?=\(|\Z)")
 _IDENTIFIED = re.compile(
     r"\b(IDENTIFIED (?:WITH [\w?]+ )?(?:BY|AS) (?:PASSWORD |VALUES )?)[^\s;?]\S*", re.I
 )
+# One that was cut ends the text.
+_UUID = re.compile(
+    r"(?<![\w-])[0-9a-fA-F]{8}-(?:(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])|[0-9a-fA-F\-]{0,27}\Z)"
+)
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 
 def without_literals(text: str, dialect: Dialect) -> str:
     """`text` with `?` for every literal, on one line. Cut literals and comments end where the text ends."""
+    if dialect.has_uuids:
+        text = _UUID.sub("0", text)
     masked = _SIMPLE.sub("?", text) if dialect.is_plain and is_simple(text) else None
     if masked is None or _PREFIXED.search(masked) is not None:
         masked = _walk(text, dialect)
@@ -62,6 +68,7 @@ def is_simple(text: str) -> bool:
         and "--" not in text
         and "/*" not in text
         and "*/" not in text
+        and "//" not in text
     )
 
 

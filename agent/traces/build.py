@@ -96,6 +96,8 @@ class Builder:
         late_for = exchange.link
         if late_for is not None:
             span.links = (Link(late_for.trace_id, late_for.span_id),)
+        if description.links:
+            span.links += tuple(Link(*other) for other in description.links)
         return span
 
     def _redacted(self, blocks: tuple[Attributes, ...]) -> tuple[Attributes, ...]:

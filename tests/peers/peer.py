@@ -108,14 +108,18 @@ class Peer:
 
 
 def replay(peer: Peer, *, is_server: bool = False, cut: int = 0) -> Run:
-    """What the pipeline makes of all connections. `cut`: no call moved more bytes."""
+    """What the pipeline makes of all connections. `cut`: no call moved more bytes.
+
+    So much of each turn is captured as protocols of many requests at once ask for.
+    """
     host = Host()
+    budgets = (16384, 16384)
     ports = count(40000)
     for line in peer.lines:
         if is_server:
-            end = host.accept(port=peer.port, client=("10.0.0.9", next(ports)))
+            end = host.accept(port=peer.port, client=("10.0.0.9", next(ports)), budgets=budgets)
         else:
-            end = host.connect(server=("10.0.0.1", peer.port), port=next(ports))
+            end = host.connect(server=("10.0.0.1", peer.port), port=next(ports), budgets=budgets)
         for is_answer, data in line.passed:
             for at in range(0, len(data), cut or len(data)):
                 piece = data[at : at + (cut or len(data))]

@@ -38,6 +38,12 @@ CASES = {
         ("CREATE USER 'u'@'h' IDENTIFIED BY 'p'", "CREATE USER ?@? IDENTIFIED BY ?"),
         ("SELECT /* /* */ c", "SELECT c"),
     ],
+    "cassandra": [
+        ("SELECT $$it's$$, 0xAB, c // it's\n, \"d\" -- e's", "SELECT ?, ?, c , \"d\""),
+        ("SELECT a FROM t WHERE b = ae79b130-ae79-11e4-ab27-0800200c9a66", "SELECT a FROM t WHERE b = ?"),
+        ("SELECT a FROM t WHERE b = ae79b130-ae79-11", "SELECT a FROM t WHERE b = ?"),
+        ("SELECT a FROM t USING TTL 1y2mo", "SELECT a FROM t USING TTL ?"),
+    ],
     "oracle.db": [
         ("SELECT q'[it's]', Q'{a'b}', nq'!a'b!', c", "SELECT ?, ?, ?, c"),
         ("SELECT :1, :name FROM dual", "SELECT :1, :name FROM dual"),

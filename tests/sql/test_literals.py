@@ -68,6 +68,9 @@ LITERALS: dict[str, st.SearchStrategy[str]] = {
         BLOCK,
         values("'").map(lambda value: f"`{value}'`"),
     ),
+    "cassandra": st.one_of(
+        PLAIN, LINE, BLOCK, values("'\"-/*").map(lambda value: f"$${value}$$"), values("'\"").map(lambda value: f"// {value}\n")
+    ),
     "oracle.db": st.one_of(
         PLAIN,
         ANYTHING.filter(lambda value: "]'" not in value).map(bracketed),
@@ -133,7 +136,14 @@ def test_glued_to_names_too(system, data):
 def test_the_short_way_gives_what_the_long_one_gives(text):
     if not is_simple(text):
         return
-    for system in ("postgresql", "mysql", "oracle.db", "microsoft.sql_server", "sqlite"):
+    for system in (
+        "postgresql",
+        "mysql",
+        "oracle.db",
+        "microsoft.sql_server",
+        "sqlite",
+        "cassandra",
+    ):
         careful = Careful(**{at.name: getattr(DIALECTS[system], at.name) for at in fields(Dialect)})
         assert without_literals(text, DIALECTS[system]) == without_literals(text, careful)
 

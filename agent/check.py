@@ -64,6 +64,7 @@ _METHODS: Final = {
     "delete": "bpf_map_delete_elem",
     "ringbuf_reserve": "bpf_ringbuf_reserve",
     "ringbuf_submit": "bpf_ringbuf_submit",
+    "sock_hash_update": "bpf_sock_hash_update",
 }
 _METHOD: Final = re.compile(r"\b\w+\.(" + "|".join(_METHODS) + r")\(")
 
@@ -215,6 +216,7 @@ def _lockdown() -> Iterator[Finding]:
 
 def _programs(planned: Plan) -> Iterator[Finding]:
     names = {hook.partition(":")[2] for program in planned.programs for hook in program.hooks}
+    names.add("tcp_bpf_sendmsg")
     btf = Btf.of_kernel(names | {f"btf_trace_{name}" for name in names})
     symbols = _symbols(names)
     for program in planned.programs:
@@ -222,6 +224,8 @@ def _programs(planned: Plan) -> Iterator[Finding]:
             kind, _, name = hook.partition(":")
             if kind == "sock_ops":
                 exists = Path(name, "cgroup.procs").exists()
+            elif kind == "sk_msg":
+                exists = btf.argument_count("tcp_bpf_sendmsg") is not None
             elif kind == "raw_tracepoint":
                 exists = btf.has_typedef(f"btf_trace_{name}")
             elif kind in ("uprobe", "uretprobe"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_PROPAGATORS: Final = "tracecontext,b3,jaeger,datadog,xray"
 """All formats of trace context: whatever the traffic carries is honoured."""
 
-PROPAGATE: Final = ("tcp-option",)
+PROPAGATE: Final = ("tcp-option", "http-header")
 SELECTS: Final = ("select", "exclude", "propagate_for")
 """Settings that are a Select."""
 

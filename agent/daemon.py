@@ -23,19 +23,21 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
 from agent.clock import unix_offset_ns
 from agent.counters import Ledger, Received
-from agent.errors import KernelError
+from agent.errors import KernelError, TrialError
 from agent.export.batch import Exports
 from agent.export.endpoint import open_exporters
 from agent.export.settings import ExportSettings, Otlp, Store
 from agent.kernel.layout import structs
 from agent.kernel.loader import Loader, plan
 from agent.kernel.side import KernelSide, Watches
+from agent.kernel.trial import try_kernel
 from agent.kernel.uprobes import Uprobes
 from agent.pipeline import KIND_PROCESS, Pipeline
 from agent.processes.discovery import Discovery
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.config import Config, Select
+    from agent.kernel.loader import Attached
     from agent.kernel.recording import Recorder
     from agent.processes.process import Process
     from agent.receive.settings import ReceiveSettings
@@ -323,25 +326,16 @@ class Daemon:
     @contextlib.contextmanager
     def _loaded(self) -> Iterator[KernelSide]:
         """The programs, while they are attached."""
-        config = self._config
-        pids = pid_max()
-        loader = Loader()
         try:
-            loading = plan(kernel_settings(config, pids), force_kprobes=config.kprobes)
-            loader.start(loading)
-            self.discovery.scan()  # the compiler is at work meanwhile
-            self._page.prepare()
-
-            def prepare(maps: Mapping[str, int]) -> None:
-                self._watches = Watches(maps["watches"], pids)
-                for pid, verdict in self._early.items():
-                    self._watches.set(pid, self._watch(pid, verdict))
-                self._watches.set(os.getpid(), Verdict.EXCLUDE)
-                self._watches.set(loader.pid, Verdict.EXCLUDE)
-
-            attached = loader.finish(prepare)
-        finally:
-            loader.close()
+            attached = self._attach(self.discovery.scan)
+        except TrialError as error:
+            logger.warning(
+                "contexts are not propagated, for sockets would not work here: %s", error
+            )
+            # All anew, and without anything that could write.
+            self._config = replace(self._config, propagate="")
+            attached = self._attach(lambda: None)
+        config = self._config
         for hook, why in attached.failed.items():
             logger.warning("%s is not available here (%s): less is seen", hook, why)
         side = KernelSide(
@@ -351,6 +345,30 @@ class Daemon:
             yield side
         finally:
             side.close()
+
+    def _attach(self, scan: Callable[[], None]) -> Attached:
+        """Load and attach what the settings ask for; `scan` finds the processes meanwhile. Raises a KernelError."""
+        config = self._config
+        pids = pid_max()
+        loader = Loader()
+        try:
+            loading = plan(kernel_settings(config, pids), force_kprobes=config.kprobes)
+            loader.start(loading)
+            scan()  # the compiler is at work meanwhile
+            self._page.prepare()
+
+            def prepare(maps: Mapping[str, int]) -> None:
+                if config.propagate == "http-header":
+                    try_kernel(maps)
+                self._watches = Watches(maps["watches"], pids)
+                for pid, verdict in self._early.items():
+                    self._watches.set(pid, self._watch(pid, verdict))
+                self._watches.set(os.getpid(), Verdict.EXCLUDE)
+                self._watches.set(loader.pid, Verdict.EXCLUDE)
+
+            return loader.finish(prepare)
+        finally:
+            loader.close()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._stopping:
@@ -403,6 +421,7 @@ def kernel_settings(config: Config, pids: int) -> dict[str, int]:
         "BUDGET_FROM_SERVER": config.capture_response_bytes,
         "PROPAGATE": int(bool(config.propagate)),
         "PROPAGATE_TCP_OPTION": int(config.propagate == "tcp-option"),
+        "PROPAGATE_HTTP_HEADER": int(config.propagate == "http-header"),
         "MAX_FLOWS": min(config.max_connections, MAX_FLOWS),
     }
 

@@ -6,7 +6,8 @@ AgentError
 │  ├─ LayoutError       a header or a .toml in probes/ cannot be read; names the field
 │  ├─ CompileError      with the compiler's text
 │  ├─ LoadError         with the tail of the verifier's log and the program's name
-│  └─ AttachError       a required hook is missing; lists the hooks tried
+│  ├─ AttachError       a required hook is missing; lists the hooks tried
+│  └─ TrialError        daemon: contexts are not propagated, and it says why
 ├─ RecordingError       cli: exit 3; the file is no recording, or one of another layout
 ├─ SpanFileError        cli: exit 2; a file of spans is none (names the line), or lacks the trace that was asked for
 ├─ StoreError           cli: exit 3; the store is missing, no store, of a newer version, or in use
@@ -45,6 +46,10 @@ class LoadError(KernelError):
 
 class AttachError(KernelError):
     """A required hook does not exist here."""
+
+
+class TrialError(KernelError):
+    """Sockets would not work as they should with what was asked for."""
 
 
 class RecordingError(AgentError):

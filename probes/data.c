@@ -14,6 +14,7 @@
 #include "work.h"
 #include "socket.h"
 #include "payload.h"
+#include "insertion.h"
 #include "transfer.h"
 #include "hooks.h"
 

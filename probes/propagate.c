@@ -2,7 +2,7 @@
 /*
  * The trace context of each request, where contexts are propagated to other hosts. Loaded only where the operator asks for
  * it: here alone the kernel side decides something, since a request must leave with its context. How it travels is another
- * probe (tcp_option.c).
+ * probe (tcp_option.c, http_header.c).
  *
  *   a request is received   its context is that of its option, its traceparent header, or its sender on this host; else
  *                           a new trace. Its task works for it from now on.
@@ -27,9 +27,12 @@
 #include "work.h"
 #include "socket.h"
 #include "payload.h"
+#include "insertion.h"
 #include "transfer.h"
 #include "context.h"
 #include "flow.h"
+#include "head.h"
+#include "request.h"
 #include "hooks.h"
 
 /* The context that arrived in the option of bytes among those just received. */
@@ -129,47 +132,45 @@ static __always_inline void received(struct sock *sk, void *msg, u32 moved)
 	request_received(sk, socket, flow, scratch, payload.length, sequence_of(sk, moved, false), moved);
 }
 
-static __always_inline void request_sent(struct sock *sk, u64 socket, struct flow *flow, bool is_chosen)
+/* A request is sent; gives whether there is a context that it could carry. */
+static __always_inline bool request_sent(struct sock *sk, u64 socket, struct flow *flow, struct stamp *stamp)
 {
 	struct worker worker = worker_now();
 	struct work *work = is_doubtful(&worker) ? NULL : works.lookup(&worker);
-	struct stamp stamp = {};
 	struct near_key key = {};
 	u64 span_id = random_id();
 
-	stamp.sequence = read_u32((void *)sk + OFFSETOF_tcp_sock__write_seq);
 	if (flow->is_opened) {
 		flow->is_opened = 0;
-		stamp.context = flow->context;
+		stamp->context = flow->context;
 	} else if (work) {
-		stamp.context = flow->context = work->context;
+		stamp->context = flow->context = work->context;
 	} else {
 		__builtin_memset(&flow->context, 0, sizeof(flow->context));
-		stamp.context.trace_id[0] = random_id();
-		stamp.context.trace_id[1] = random_id();
+		stamp->context.trace_id[0] = random_id();
+		stamp->context.trace_id[1] = random_id();
 	}
 	if (!flow->is_opaque) {
-		tell(socket, &stamp.context, span_id, stamp.sequence, EGRESS);
-		stamp.context.span_id = span_id;
-		stamp.context.is_remote = 0;
-	} else if (!stamp.context.span_id) {
+		tell(socket, &stamp->context, span_id, stamp->sequence, EGRESS);
+		stamp->context.span_id = span_id;
+		stamp->context.is_remote = 0;
+	} else if (!stamp->context.span_id) {
 		/* Nobody would see a span that it could name. */
-		return;
+		return false;
 	}
-	fill_near(&key, sk, true, stamp.sequence);
-	near.update(&key, &stamp.context);
-	if (is_chosen) {
-		stamp.context.is_remote = 1;
-		departing.update(&socket, &stamp);
-	}
+	fill_near(&key, sk, true, stamp->sequence);
+	near.update(&key, &stamp->context);
+	stamp->context.is_remote = 1;
+	return true;
 }
 
-static __always_inline void sends(struct sock *sk, void *msg)
+static __always_inline void sends(struct sock *sk, void *msg, u64 size)
 {
 	u64 socket = known_identity(sk), length = 0, base;
 	struct socket_state *state = socket ? sockets.lookup(&socket) : NULL;
 	struct worker worker = worker_now();
 	struct scratch *scratch;
+	struct stamp stamp = {};
 	struct work *work;
 	struct flow *flow;
 	u8 turn;
@@ -195,16 +196,20 @@ static __always_inline void sends(struct sock *sk, void *msg)
 	flow->turn = FLOW_EGRESS;
 	if (scratch && turn == FLOW_NEW && is_encrypted(scratch))
 		flow->is_opaque = 1;
-	if (scratch && !flow->is_opaque && find_traceparent(scratch, length > HEAD_BYTES ? HEAD_BYTES : length))
+	stamp.sequence = read_u32((void *)sk + OFFSETOF_tcp_sock__write_seq);
+	if (length > HEAD_BYTES)
+		length = HEAD_BYTES;
+	if (scratch && !flow->is_opaque && has_context(flow, scratch, length, !state->position[EGRESS], stamp.sequence))
 		return; /* it has one already, which is better */
-	request_sent(sk, socket, flow, is_chosen());
+	if (request_sent(sk, socket, flow, &stamp) && is_chosen())
+		depart(sk, socket, size, flow->is_opaque ? NULL : scratch, &stamp);
 }
 
 int propagate_sends(u64 *ctx)
 {
 	if (!is_watched())
 		return 0;
-	sends((struct sock *)ARGUMENT(ctx, 0), (void *)ARGUMENT(ctx, 1));
+	sends((struct sock *)ARGUMENT(ctx, 0), (void *)ARGUMENT(ctx, 1), ARGUMENT(ctx, 2));
 	return 0;
 }
 

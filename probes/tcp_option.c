@@ -16,9 +16,11 @@
 #include "work.h"
 #include "socket.h"
 #include "payload.h"
+#include "insertion.h"
 #include "transfer.h"
 #include "context.h"
 #include "flow.h"
+#include "opening.h"
 #include "hooks.h"
 
 #define OPTION_KIND 253
@@ -33,10 +35,6 @@ struct option {
 	u64 trace_id[2];
 	u64 span_id;
 } __attribute__((packed));
-
-/* Sockets of chosen processes that are being connected. Inserted in connect(2), deleted when established; LRU for those
- * that never are. */
-BPF_TABLE("lru_hash", u64, u8, connecting, 4096);
 
 static long (*set_callbacks)(void *ops, int flags) = (void *)59; /* BPF_FUNC_sock_ops_cb_flags_set */
 static long (*load_option)(void *ops, void *to, u32 size, u64 flags) = (void *)142; /* BPF_FUNC_load_hdr_opt */
@@ -102,33 +100,6 @@ static __always_inline void read_option(struct bpf_sock_ops *ops, u64 socket)
 	stamp.context.span_id = option.span_id;
 	stamp.context.is_remote = 1;
 	arriving.update(&socket, &stamp);
-}
-
-/* In connect(2): event loops send in a later turn, when they may be working for somebody else. Here 6.1 does not offer the
- * helper for the current task's numbers. */
-static __always_inline void connects(u64 socket)
-{
-	void *task = (void *)bpf_get_current_task();
-	struct worker worker = {};
-	struct work *work;
-	struct flow *flow;
-	u8 *watch, one = 1;
-
-	worker.tgid = read_u32(task + OFFSETOF_task_struct__tgid);
-	worker.tid = read_u32(task + OFFSETOF_task_struct__pid);
-	watch = watch_of(worker.tgid);
-	if (!watch)
-		return;
-	if ((*watch & WATCH_AND_PROPAGATE) == WATCH_AND_PROPAGATE)
-		connecting.update(&socket, &one);
-	if (!(*watch & WATCH_YES) || is_doubtful(&worker))
-		return;
-	work = works.lookup(&worker);
-	flow = work ? flow_of(socket) : NULL;
-	if (!flow)
-		return;
-	flow->context = work->context;
-	flow->is_opened = 1;
 }
 
 int tcp_option_callbacks(struct bpf_sock_ops *ops)

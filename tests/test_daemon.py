@@ -38,6 +38,7 @@ def test_kernel_settings():
         "BUDGET_FROM_SERVER": 1024,
         "PROPAGATE": 0,
         "PROPAGATE_TCP_OPTION": 0,
+        "PROPAGATE_HTTP_HEADER": 0,
         "MAX_FLOWS": 500,
     }
 

@@ -35,7 +35,7 @@ from agent.kernel.compiler import LIBRARY, Compiler
 from agent.kernel.maps import bpf_call, make_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 DESCRIPTORS_PER_MESSAGE: Final = 200
@@ -49,14 +49,15 @@ _PROGRAM_TYPES: Final = {
     "uprobe": 2,
     "uretprobe": 2,
     "sock_ops": 13,
+    "sk_msg": 16,
     "raw_tracepoint": 17,
     "fentry": 26,
     "fexit": 26,
 }
-"""BPF_PROG_TYPE_KPROBE, _SOCK_OPS, _RAW_TRACEPOINT, _TRACING."""
-_BPF_PROG_LOAD, _BPF_RAW_TRACEPOINT_OPEN, _BPF_LINK_CREATE = 5, 17, 28
-_CGROUP_SOCK_OPS: Final = 3
-"""BPF_CGROUP_SOCK_OPS, how a program is attached to a control group."""
+"""BPF_PROG_TYPE_KPROBE, _SOCK_OPS, _SK_MSG, _RAW_TRACEPOINT, _TRACING."""
+_BPF_PROG_LOAD, _BPF_PROG_ATTACH, _BPF_RAW_TRACEPOINT_OPEN, _BPF_LINK_CREATE = 5, 8, 17, 28
+_CGROUP_SOCK_OPS, _SK_MSG_VERDICT = 3, 7
+"""BPF_CGROUP_SOCK_OPS, BPF_SK_MSG_VERDICT: how a program is attached to a control group, and to a map of sockets."""
 _KPROBE_TYPE: Final = Path("/sys/bus/event_source/devices/kprobe/type")
 _KPROBE_RETURN_BIT: Final = Path("/sys/bus/event_source/devices/kprobe/format/retprobe")
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
@@ -92,25 +93,17 @@ def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str,
         )
     compiled = compile_or_remember(request["text"], request["flags"], compiler)
     maps = {spec.name: make_map(*astuple(spec)) for spec in compiled.maps}
-    numbers = [*maps.values()]
-    failed: dict[str, str] = {}
-    programs = []
-    for spec in request["programs"]:
-        try:
-            programs.append((spec, load(spec, compiled.linked(spec["function"], numbers))))
-        except LoadError as error:
-            if spec["is_required"]:
-                raise
-            failed[spec["hooks"][0]] = str(error)
-    send_message(channel, {"maps": request["maps"]}, [maps[name] for name in request["maps"]])
+    programs, failed = _load_all(request["programs"], compiled, maps)
+    shared = [name for name in request["maps"] if name in maps]
+    send_message(channel, {"maps": shared}, [maps[name] for name in shared])
     if receive_text(channel) != "attach":
         return
     attached: list[tuple[str, str]] = []
     descriptors = []
     for spec, program in programs:
         for hook in spec["hooks"]:
-            if hook.startswith(("uprobe:", "uretprobe:")):
-                continue  # the agent attaches it, to each file that it finds (uprobes.py)
+            if hook.startswith(("uprobe:", "uretprobe:", "sk_msg:")):
+                continue  # the agent attaches it, to each file that it finds (uprobes.py); a map has its program already
             descriptor = attach(program, hook)
             if descriptor >= 0:
                 attached.append((spec["function"], hook))
@@ -132,6 +125,26 @@ def _serve(channel: socket.socket, compiler: Compiler | None, request: dict[str,
         },
         descriptors,
     )
+
+
+def _load_all(
+    specs: Sequence[dict[str, Any]], compiled: Compiled, maps: Mapping[str, int]
+) -> tuple[list[tuple[dict[str, Any], int]], dict[str, str]]:
+    """The programs with their descriptors; and those that may be missing and are, with the reason."""
+    programs, failed = [], {}
+    for spec in specs:
+        try:
+            program = load(spec, compiled.linked(spec["function"], [*maps.values()]))
+        except LoadError as error:
+            if spec["is_required"]:
+                raise
+            failed[spec["hooks"][0]] = str(error)
+            continue
+        kind, _, name = spec["hooks"][0].partition(":")
+        if kind == "sk_msg":
+            _attach_to_map(program, name, maps[name])
+        programs.append((spec, program))
+    return programs, failed
 
 
 def names_of(specs: Sequence[dict[str, Any]]) -> list[str]:
@@ -180,6 +193,8 @@ def load(spec: dict[str, Any], code: bytes) -> int:
         attribute.expected_attach_type, attribute.attach_btf_id = attach_type, spec["target"]
     elif kind == "sock_ops":
         attribute.expected_attach_type = _CGROUP_SOCK_OPS
+    elif kind == "sk_msg":
+        attribute.expected_attach_type = _SK_MSG_VERDICT
     descriptor = bpf_call(_BPF_PROG_LOAD, attribute)
     if descriptor < 0:
         reason = os.strerror(ctypes.get_errno())
@@ -209,6 +224,17 @@ def attach(program: int, hook: str) -> int:
     )
     descriptor = bpf_call(_BPF_RAW_TRACEPOINT_OPEN, attribute)
     return descriptor if descriptor >= 0 else -ctypes.get_errno()
+
+
+def _attach_to_map(program: int, name: str, sockets: int) -> None:
+    """Give a map of sockets its program, before there is a socket in it. It has it as long as it exists itself.
+
+    Links for that came with Linux 6.10; since the map goes with its last descriptor, nothing stays without them.
+    """
+    attribute = _MapAttribute(target_fd=sockets, prog_fd=program, attach_type=_SK_MSG_VERDICT)
+    if bpf_call(_BPF_PROG_ATTACH, attribute) < 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise AttachError(f"cannot give the map {name} its program, which is required: {reason}")
 
 
 def _attach_to_group(program: int, path: str) -> int:
@@ -307,6 +333,17 @@ class _LinkAttribute(ctypes.Structure):
     _fields_ = (
         ("prog_fd", ctypes.c_uint32),
         ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
+class _MapAttribute(ctypes.Structure):
+    """The part of union bpf_attr that BPF_PROG_ATTACH uses."""
+
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("prog_fd", ctypes.c_uint32),
         ("attach_type", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
     )

@@ -24,7 +24,11 @@ from agent.kernel.source import constants, flags, program_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-MAPS: Final = ("records", "watches", "sockets", "controls", "counters", "runtimes")
+MAPS: Final = (
+    *("records", "watches", "sockets", "controls", "counters", "runtimes"),
+    *("insertions", "header_sockets"),
+)
+"""Those that the agent uses; the last two only where contexts travel in headers."""
 
 _TRAMPOLINES: Final = frozenset(("bpf_trampoline_link_prog", "register_ftrace_direct"))
 """Kernel functions whose presence means that fentry and fexit work: a trampoline is entered through ftrace."""
@@ -203,7 +207,11 @@ class Loader:
         reply, descriptors = self._receive()
         attached = Attached(maps=dict(zip(reply["maps"], descriptors, strict=True)))
         self._libraries = _mapped_files(self._process.pid)
-        prepare(attached.maps)
+        try:
+            prepare(attached.maps)
+        except BaseException:
+            attached.close()
+            raise
         self._send("attach")
         reply, descriptors = self._receive()
         attached.hooks = [(function, hook) for function, hook in reply["attached"]]

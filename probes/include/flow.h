@@ -13,7 +13,9 @@ struct flow {
 	u8 is_opaque; /* encrypted */
 	u8 is_open; /* server: a request is under way */
 	u8 is_opened; /* client: opened for work, whose context this has, and nothing was sent yet */
-	u8 _pad[4];
+	u32 request_end; /* client: sequence number behind the last request, where it is known where that ends */
+	u8 is_end_known;
+	u8 _pad[7];
 };
 
 enum flow_turn {

@@ -211,11 +211,16 @@ static __always_inline u32 sequence_of(void *sk, s64 moved, bool is_egress)
 static __always_inline void moved(struct sock *sk, void *msg, u64 asked, s64 result, bool is_egress, u32 flags,
 				  bool is_tcp)
 {
+	u32 sequence = 0;
+
 	if (!is_egress && (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
 		return; /* these bytes are not taken from the stream */
+	if (is_tcp && result > 0)
+		sequence = sequence_of(sk, result, is_egress);
+	if (is_tcp && is_egress)
+		end_insertion(&sequence);
 	if (result > 0)
-		transferred(sk, !is_egress && (flags & MSG_TRUNC) ? NULL : msg, result, is_egress,
-			    is_tcp ? sequence_of(sk, result, is_egress) : 0);
+		transferred(sk, !is_egress && (flags & MSG_TRUNC) ? NULL : msg, result, is_egress, sequence);
 	else if (result < 0 || (asked && !is_egress))
 		stopped(sk, result, is_egress);
 }

@@ -19,6 +19,7 @@ TYPES = {"u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned int", 
          "s32": "int", "s64": "long long"}  # fmt: skip
 WRITTEN = {
     "events.h": [name for name in structs("events.h")],
+    "insertion.h": ["insertion"],
     "maps.h": ["watch_slot", "runtime", "socket_state", "socket_control"],
 }
 

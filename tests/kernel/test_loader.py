@@ -77,6 +77,27 @@ def test_what_writes_is_loaded_only_where_it_is_asked_for(monkeypatch):
     }
 
 
+@needs_btf
+def test_what_puts_headers_in_is_loaded_only_where_it_is_asked_for(monkeypatch):
+    hooks(monkeypatch, trampolines=True, kprobes=True)
+    usual = plan(SETTINGS)
+    asked = plan({**SETTINGS, "PROPAGATE": 1, "PROPAGATE_HTTP_HEADER": 1})
+    writing = helpers(asked.text) & WRITING_HELPERS
+    assert writing == {"bpf_msg_push_data", "bpf_sock_hash_update"}
+    added = {(p.function, hook) for p in asked.programs for hook in p.hooks}
+    added -= {(p.function, hook) for p in usual.programs for hook in p.hooks}
+    assert added == {
+        ("propagate_sends", "fentry:tcp_sendmsg"),
+        ("propagate_sends", "fentry:tcp_bpf_sendmsg"),
+        ("propagate_received", "fexit:tcp_recvmsg"),
+        ("propagate_closes", "fentry:sock_close"),
+        ("data_send_begins", "fentry:tcp_bpf_sendmsg"),
+        ("data_moved", "fexit:tcp_bpf_sendmsg"),
+        ("http_header_insert", "sk_msg:header_sockets"),
+        ("http_header_callbacks", "sock_ops:/sys/fs/cgroup"),
+    }
+
+
 def test_propagation_needs_trampolines(monkeypatch):
     hooks(monkeypatch, trampolines=False, kprobes=True)
     with pytest.raises(KernelError, match="propagated only where the kernel has BPF trampolines"):

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.kernel.bpf import attach_event
+from agent.kernel.attach import attach_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

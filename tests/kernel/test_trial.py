@@ -143,7 +143,7 @@ class Closing(Socket):
 class Resetting(Socket):
     """Receiving is an error."""
 
-    def recv(self, size: int, /) -> bytes:
+    def recv(self, _size: int, /) -> bytes:
         raise ConnectionResetError(104, "Connection reset by peer")
 
 
@@ -184,7 +184,7 @@ def test_what_goes_wrong_ends_the_trial(host: Host, told: str) -> None:
 def test_a_kernel_that_tells_of_no_bytes_where_there_are_some() -> None:
     """As those do that have commit 929e30f93125 and nothing of what came later."""
     with pytest.raises(
-        TrialError, match="^unread bytes: 4000 bytes can be received, the kernel tells of 0$"
+        TrialError, match=r"^unread bytes: 4000 bytes can be received, the kernel tells of 0$"
     ):
         Host().trial(lambda _: 0).run()
 
@@ -193,7 +193,7 @@ def test_a_connection_that_cannot_be_made_is_one_that_went_wrong() -> None:
     def connect() -> tuple[End, End]:
         raise TrialError("a socket cannot be put into the map")
 
-    with pytest.raises(TrialError, match="^header: a socket cannot be put into the map$"):
+    with pytest.raises(TrialError, match=r"^header: a socket cannot be put into the map$"):
         Trial(connect, print).run()
 
 
@@ -213,4 +213,4 @@ def test_what_is_to_be_put_in_is_asked_for_by_this_thread() -> None:
     assert found["at"] == 17
     assert found["is_sampled"] == 1
     assert value.startswith(TRACE_ID + SPAN_ID)
-    assert not (found["is_tried"] or found["is_done"])
+    assert (found["is_tried"], found["is_done"]) == (0, 0)

@@ -42,6 +42,7 @@ bench: bench-fast
 
 bench-fast: setup
 	$(PYTHON) -m bench
+	$(PYTHON) -m bench.store
 
 lint: setup
 	$(PYTHON) -m ruff check

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from agent.export.store import StoreExporter
 from agent.store import writer as writer_module
 from agent.store.reader import Listing, Reader
 from tests.store.made import span
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def recent(trace: int, number: int):
@@ -109,3 +114,59 @@ def test_spans_beyond_a_traces_bound_are_dropped_and_counted(tmp_path, monkeypat
     assert (outcome.exported, outcome.dropped, outcome.cause) == (1, 1, "trace_full")
     assert exporter.poll() == Outcome()
     exporter.close()
+
+
+FILLS = """
+import json, resource, sys, time
+from pathlib import Path
+from agent.counters import Ledger
+from agent.export.batch import Exports
+from agent.export.retry import Retry
+from agent.export.settings import Store
+from agent.export.store import StoreExporter
+from tests.store.made import span
+
+ledger = Ledger()
+exporter = StoreExporter(Store(Path(sys.argv[1])))
+exports = Exports([exporter], deliveries=ledger.exporters, retry=Retry(first_s=0.01, longest_s=0.01, total_s=0.05))
+(delivery,) = ledger.exporters.values()
+
+def emit(first):
+    for number in range(first, first + 3000):
+        ledger.captured += 1
+        ledger.built += 1
+        ledger.emitted += 1
+        exports.emit(span(number // 10, number, start_unix_ns=time.time_ns(), attributes={"path": str(number) * 9}))
+    exports.flush()
+    while delivery.pending:
+        time.sleep(0.01)
+
+emit(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+emit(5001)
+dropped = delivery.dropped.total()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+emit(10001)
+exports.close(30)
+print(json.dumps({"ledger": ledger.as_json(), "dropped": dropped}))
+"""
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path):
+    """By the limit on a file's size, which SQLite meets as a write that fails."""
+    path = tmp_path / "traces.db"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS, str(path)], cwd=CHECKOUT, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    found = told["ledger"]["exporters"][f"store:{path}"]
+    assert told["ledger"]["balanced"]
+    assert found["emitted"] == 9000
+    assert found["dropped"] == {"disk_full": told["dropped"]}
+    assert 2000 < told["dropped"] <= 3000
+    with Reader(path) as reader:
+        assert reader.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        stored = reader.connection.execute("SELECT count(*) FROM spans").fetchone()
+        assert stored == (found["exported"],)
+        assert reader.runs()[0].ended_unix_ns is not None

@@ -5,10 +5,11 @@ PYTHON := .venv/bin/python
 KERNEL ?= 6.1
 C_FILES := $(wildcard probes/*.c probes/include/*.h tests/vm/servers/*.c tests/accuracy/services/*.c bench/vm/*.c)
 
-.PHONY: help demo test test-fast vm accuracy bench bench-fast lint format setup clean
+.PHONY: help demo demo-shell test test-fast vm accuracy bench bench-fast lint format setup clean
 
 help:
 	@echo 'make demo               an uninstrumented shop in a throw-away guest, slow at times, and why; FAULTS=off: it is well'
+	@echo 'make demo-shell         the same, and the shop stays open until Ctrl-C, for a look at the page'
 	@echo 'make test               everything: lint, types, unit, replay, receivers, guests with kernels 6.1 and 6.12'
 	@echo 'make test-fast          without guests and receivers'
 	@echo 'make vm KERNEL=6.12     the scenarios in one guest; K=expression selects some'
@@ -20,6 +21,10 @@ help:
 demo:
 	@deploy/setup.sh demo
 	@$(PYTHON) -m demo --kernel $(KERNEL) $(if $(filter off,$(FAULTS)),--no-faults)
+
+demo-shell:
+	@deploy/setup.sh demo
+	@$(PYTHON) -m demo --kernel $(KERNEL) $(if $(filter off,$(FAULTS)),--no-faults) --stay
 
 test: setup lint
 	$(PYTHON) -m pytest -m 'not vm and not receiver and not bench'

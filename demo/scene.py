@@ -1,10 +1,10 @@
 """What happens in the demo's guest: a shop runs, some of its orders take half a minute, and zerospan tells why.
 
-    python -m demo.scene [--color] [--no-faults]
+    python -m demo.scene [--color] [--no-faults] [--stay] [--page URL]
 
 The shop is in `stage.py`. zerospan sees the sockets of its programs, and keeps traces in its store; the scene then does
 what a person would do who has heard that "orders are slow sometimes". Whether the findings that it should end with are
-there is checked: the exit status says so.
+there is checked: the exit status says so. So is that a shop without faults has none.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ EXPECTED: Final = {
     "sequential_calls": ("GET /carts/{id}", "GET /stock/{id}", "makes 4 calls one after another"),
 }
 """By kind of finding: what its title must name."""
+STAY_S: Final = 15.0
 PATIENCE: Final = "sequential_max_gap_ns=50_000_000"
 """Between two calls Python works 20 times as long here as on a machine that is not emulated."""
 
@@ -42,10 +43,11 @@ PATIENCE: Final = "sequential_max_gap_ns=50_000_000"
 class Scene:
     """The scene, step by step."""
 
-    def __init__(self, *, has_color: bool, has_faults: bool) -> None:
+    def __init__(self, *, has_color: bool, has_faults: bool, page: str) -> None:
         self._has_color = has_color
         self._has_faults = has_faults
-        self._shop = Shop(has_faults=has_faults)
+        self._page = page
+        self._shop = Shop(has_faults=has_faults, has_page=bool(page))
         self._agent: subprocess.Popen[bytes] | None = None
 
     def open(self) -> bool:
@@ -58,7 +60,9 @@ class Scene:
         self._shop.open()
         self.visit()  # whatever is slow the first time is so before anybody looks
         self.say("zerospan run     (nothing in the shop is changed or started again)")
-        command = [sys.executable, "-m", "agent", "run", "--exclude-pid", str(self._shop.outside)]
+        command = [sys.executable, "-m", "agent", "run"]
+        for pid in self._shop.not_ours:
+            command += ["--exclude-pid", str(pid)]
         with AGENT_LOG.open("w") as stderr:
             self._agent = subprocess.Popen(command, stderr=stderr, start_new_session=True)
         agent = self._agent
@@ -67,6 +71,8 @@ class Scene:
             "zerospan is ready",
         )
         print(AGENT_LOG.read_text().rstrip(), flush=True)
+        if self._page:
+            print(f"from the machine that runs this guest, the page is {self._page}", flush=True)
         return agent.poll() is None
 
     def close(self) -> None:
@@ -166,6 +172,13 @@ class Scene:
             print(done.stdout + done.stderr, end="", flush=True)
         return done.stdout
 
+    def stay(self) -> None:
+        """Until the guest is ended; somebody buys something now and then."""
+        self.say(f"the shop stays open: look around on {self._page}; Ctrl-C closes it")
+        while True:
+            self.visit()
+            time.sleep(STAY_S)
+
     def end(self) -> dict[str, Any]:
         """Stop zerospan; give its ledger, the last line on stderr."""
         agent = self._agent
@@ -205,14 +218,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.scene", description=__doc__)
     parser.add_argument("--color", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--stay", action="store_true", help="until the guest is ended")
+    parser.add_argument("--page", default="", help="its URL from outside, where there is one")
     arguments = parser.parse_args()
-    scene = Scene(has_color=arguments.color, has_faults=not arguments.no_faults)
+    scene = Scene(
+        has_color=arguments.color, has_faults=not arguments.no_faults, page=arguments.page
+    )
     try:
         if not scene.open():
             return 1
         scene.trade()
         scene.investigate()
         wrong = scene.judge()
+        if arguments.stay and not wrong:
+            scene.stay()
         ledger = scene.end()
         scene.say("the ledger of zerospan: what was captured, and what became of it")
         print(json.dumps(ledger["exchanges"]), flush=True)

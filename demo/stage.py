@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 import redis
 
+from agent.web.settings import DEFAULT_PORT
 from demo.build import DATA, INVENTORY, NOBODY, UNPRIVILEGED, postgresql
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
 
 
 class Shop:
-    """Everything that runs; `outside` is the pid of what is not ours."""
+    """Everything that runs; `not_ours` are the pids of what does not belong to the shop."""
 
-    def __init__(self, *, has_faults: bool) -> None:
+    def __init__(self, *, has_faults: bool, has_page: bool) -> None:
         self._environment = {**os.environ, "FAULTS": "on" if has_faults else "off"}
         self._started: list[subprocess.Popen[bytes]] = []
-        self.outside = 0
+        self._has_page = has_page
+        self.not_ours: list[int] = []
 
     def open(self) -> None:
         """Start all of it; it answers when this is over."""
@@ -80,7 +82,10 @@ class Shop:
         self._start_database()
         self._start("redis-server", "--bind", "127.0.0.1", "--save", "", "--port", "6379")
         outside = [sys.executable, SHOP / "outside.py", GATEWAY, RESOLVER, SILENCE]
-        self.outside = self._start(*outside).pid
+        self.not_ours.append(self._start(*outside).pid)
+        if self._has_page:
+            relay = self._start(sys.executable, "-m", "demo.relay", str(DEFAULT_PORT))
+            self.not_ours.append(relay.pid)
         self._start(INVENTORY)
         self._start(sys.executable, SHOP / "payment.py")
         self._start(sys.executable, SHOP / "checkout.py")

@@ -1,7 +1,7 @@
 """A throw-away virtual machine: a stock Debian kernel in QEMU, with this machine's files as its read-only root.
 
 The guest is a process. It sees every file of the host, can write only to its own memory and to one scratch directory,
-has no network but loopback, and is gone when its process is. No KVM is needed; without it everything in the guest runs
+has no network but loopback unless it is given some, and is gone when its process is. No KVM is needed; without it everything in the guest runs
 10 to 20 times slower than on the host, so deadlines are generous.
 
     python -m deploy.guest 6.1 -- uname -r          one command in a guest
@@ -37,6 +37,19 @@ HOST_FILES: Final = (
     *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
 )
 """The host's files once more: guest-init.sh mounts them with a cache, which the guest's root has not."""
+
+GUEST_ADDRESS: Final = "10.0.2.15"
+"""Of the card that `port_to` adds; QEMU's user network expects it there (https://www.qemu.org/docs/master/system/devices/net.html)."""
+
+
+def port_to(guest_port: int, port: int) -> tuple[str, ...]:
+    """QEMU's options by which a loopback port of this machine leads to one of the guest; nothing leads out of it."""
+    forward = f"hostfwd=tcp:127.0.0.1:{port}-{GUEST_ADDRESS}:{guest_port}"
+    return (
+        *("-netdev", f"user,id=page,restrict=on,{forward}"),
+        *("-device", "virtio-net-pci,netdev=page"),
+    )
+
 
 LAST_OUTPUT_S: Final = 5.0
 """How long the last output may take after the end of the guest."""
@@ -115,8 +128,8 @@ class Guest:
         """Whether the guest is up, or still booting."""
         return self._process.poll() is None
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for the end of the guest; tell whether it came."""
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait for the end of the guest, for ever with None; tell whether it came."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

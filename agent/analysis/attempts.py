@@ -97,7 +97,8 @@ def sequences(tree: CallTree) -> Iterator[Sequence]:
     for owner, calls in tree.by_owner():
         groups: dict[object, list[Call]] = defaultdict(list)
         for call in calls:
-            groups[same(call)].append(call)
+            if call.is_known:
+                groups[same(call)].append(call)
         for group in groups.values():
             if any(call.is_failed for call in group):
                 yield from _sequences(owner, _attempts(group))

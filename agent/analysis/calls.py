@@ -95,6 +95,11 @@ class Call:
         return (self.sort, self.target, self.operation)
 
     @property
+    def is_known(self) -> bool:
+        """Whether anything says what was asked for: not of a statement that was prepared before it could be seen."""
+        return semconv.DB_QUERY_MISSING not in self.span.attributes
+
+    @property
     def is_failed(self) -> bool:
         """By its status."""
         return self.span.status is Status.ERROR

@@ -6,6 +6,9 @@ those that are about load.
 
 Of several failed spans without a failed one below them, the one is taken to have begun it that ended last before the root
 did: what failed earlier was mostly tried again, or lived with.
+
+Where the asking side went away before it had its answer, nothing failed that anybody waited for: a load generator that ends, a
+user who closes the page. That it went because it had waited too long is a matter for `timeouts`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from agent.analysis.calls import asked, error_type
 from agent.analysis.finding import MAX_SPAN_IDS, Confidence, Evidence, Finding, Level, Severity
 from agent.analysis.timeline import timeline
 from agent.analysis.wording import operation, plain
-from agent.spans.span import Status
+from agent.spans.span import SpanKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from agent.spans.trace import ReadSpan, Trace
 
 ABOUT_LOAD: Final = frozenset(("408", "429"))
+GIVEN_UP: Final = {
+    SpanKind.CLIENT: frozenset(("connection_closed", "process_exit")),
+    SpanKind.SERVER: frozenset(("connection_closed_by_peer", "connection_reset")),
+}
+"""error.type of a root whose asking side went away, by the side from which it is seen."""
 
 
 @each_trace("error_origin", "the span in which a failed request's error began")
@@ -34,7 +42,8 @@ def error_origin(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
     """At most one finding per trace."""
     del thresholds
     trace = tree.trace
-    if trace.root.status is not Status.ERROR or _is_client_error(trace.root):
+    root = trace.root
+    if root.status is not Status.ERROR or _is_client_error(root) or _is_given_up(root):
         return
     candidates = _deepest_failed(trace)
     times = timeline(trace)
@@ -45,6 +54,10 @@ def error_origin(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
 def _is_client_error(span: ReadSpan) -> bool:
     kind = error_type(span)
     return len(kind) == 3 and kind.isdecimal() and kind[0] == "4" and kind not in ABOUT_LOAD
+
+
+def _is_given_up(root: ReadSpan) -> bool:
+    return error_type(root) in GIVEN_UP.get(root.kind, ())
 
 
 def _deepest_failed(trace: Trace) -> list[ReadSpan]:

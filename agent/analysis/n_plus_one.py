@@ -1,7 +1,8 @@
 """N+1: the same statement (or the same route) again and again for one request, where one would do.
 
 Counted are calls that differ in values only, under one owner, none failed (those are retries), and only those that come
-strictly one after another: a pipeline or a parallel fan-out asks often, too, but waits once. What one call instead
+strictly one after another: a pipeline or a parallel fan-out asks often, too, but waits once. Statements of which nothing is
+known but that there were some may all be different. What one call instead
 would take is not known; it is taken to be as long as the longest of them, which the saving leaves out.
 """
 
@@ -46,7 +47,7 @@ def n_plus_one(tree: CallTree, thresholds: Thresholds) -> Iterator[Finding]:
     for owner, calls in tree.by_owner():
         groups: dict[tuple[Sort, str, str], list[Call]] = defaultdict(list)
         for call in calls:
-            if call.sort in SORTS and not call.is_failed and not call.is_control:
+            if call.sort in SORTS and call.is_known and not call.is_failed and not call.is_control:
                 groups[call.key].append(call)
         for group in groups.values():
             if len(group) < thresholds.n_plus_one_calls:

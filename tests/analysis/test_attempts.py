@@ -118,3 +118,12 @@ def test_resolvers_are_interchangeable_and_servers_are_not() -> None:
     keys = [same(call) for call in calls if call]
     assert keys[0] == keys[1]
     assert keys[2] != keys[3]
+
+
+def test_statements_that_are_not_known_are_no_attempts_at_the_same() -> None:
+    story = Story()
+    root = story.server(0, 100)
+    missing = {"db.query.text": "", "zerospan.db.query.missing": "forgotten"}
+    story.sql(0, 10, root, "postgresql", error="40001", attributes=missing)
+    story.sql(20, 30, root, "postgresql", attributes=missing)
+    assert list(sequences(story.tree)) == []

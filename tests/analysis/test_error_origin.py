@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from agent.analysis import analyze
 from agent.analysis.calls import CallTree
 from agent.analysis.error_origin import error_origin
 from agent.analysis.finding import Level
@@ -98,3 +99,34 @@ def test_the_origin_failed_and_the_chain_leads_up_to_the_root(trace: Trace) -> N
         assert spans[0].status is Status.ERROR
         assert spans[-1] is trace.root
         assert [trace.parent(span) for span in spans[:-1]] == spans[1:]
+
+
+@pytest.mark.parametrize("error", ["process_exit", "connection_closed"])
+def test_a_load_generator_that_ends_with_requests_under_way(error: str) -> None:
+    """As wrk does; seen from both ends, through a proxy."""
+    story = Story(service="wrk")
+    asked = story.http(0, 20, None, "GET http://front/", error=error)
+    front = story.server(1, 20, asked, service="nginx", error="connection_reset")
+    call = story.http(2, 20, front, "GET http://app/", error="connection_closed")
+    story.server(3, 21, call, service="app", error="connection_closed_by_peer")
+    assert analyze([story.trace]) == []
+
+
+@pytest.mark.parametrize("error", ["connection_reset", "connection_closed_by_peer"])
+def test_a_user_who_goes_away(error: str) -> None:
+    story = Story(service="nginx")
+    root = story.server(0, 20, error=error)
+    story.http(2, 20, root, "GET http://app/", error="connection_closed")
+    assert analyze([story.trace]) == []
+
+
+@pytest.mark.parametrize("error", ["process_exit", "connection_closed", "500"])
+def test_a_server_that_goes_away_is_trouble(error: str) -> None:
+    (finding,) = found(error_origin, chain(error))
+    assert error in finding.title
+
+
+def test_a_client_whose_server_goes_away_is_trouble() -> None:
+    story = Story(service="batch")
+    story.http(0, 20, None, "GET http://front/", error="connection_closed_by_peer")
+    assert len(found(error_origin, story)) == 1

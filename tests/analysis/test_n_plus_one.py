@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.analysis import analyze
 from agent.analysis.finding import Level, Severity
 from agent.analysis.n_plus_one import n_plus_one
 from agent.analysis.thresholds import Thresholds
@@ -134,3 +135,13 @@ def test_a_summary_alone_is_less_certain() -> None:
     for number in range(6):
         story.sql(10 * number, 10 * number + 9, root, "SELECT", attributes=attributes)
     assert [one.confidence.level for one in found(n_plus_one, story)] == [Level.MEDIUM]
+
+
+def test_statements_that_are_not_known_may_all_differ() -> None:
+    """Prepared before zerospan came: each execution names a statement whose text nobody saw."""
+    story = Story()
+    root = story.server(0, 100)
+    missing = {"db.query.text": "", "zerospan.db.query.missing": "prepared_before_attach"}
+    for number in range(12):
+        story.sql(8 * number, 8 * number + 7, root, "postgresql", attributes=missing)
+    assert analyze([story.trace]) == []

@@ -36,6 +36,7 @@ EXPECTED: Final = {
 }
 """By kind of finding: what its title must name."""
 STAY_S: Final = 15.0
+STAYS: Final = "the shop stays open"
 PATIENCE: Final = "sequential_max_gap_ns=50_000_000"
 """Between two calls Python works 20 times as long here as on a machine that is not emulated."""
 
@@ -174,7 +175,7 @@ class Scene:
 
     def stay(self) -> None:
         """Until the guest is ended; somebody buys something now and then."""
-        self.say(f"the shop stays open: look around on {self._page}; Ctrl-C closes it")
+        self.say(f"{STAYS}: look around on {self._page}; Ctrl-C closes it")
         while True:
             self.visit()
             time.sleep(STAY_S)

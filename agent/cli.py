@@ -169,6 +169,7 @@ def _settings(command: Command) -> Command:
 @click.option("--web", metavar="ADDRESS", help=f"Serve a page over the store there: HOST:PORT, :PORT or HOST [{DEFAULT_WEB}]. Other hosts' visitors must show ZEROSPAN_WEB_TOKEN.")  # fmt: skip
 @click.option("--no-web", is_flag=True, help="Serve no page.")
 @click.option("--receive", multiple=True, metavar="WHERE", help="Take spans that others send into the store: otlp (gRPC on 127.0.0.1:4317, HTTP on 127.0.0.1:4318), otlp+grpc://HOST:PORT or otlp+http://HOST:PORT. Repeatable.")  # fmt: skip
+@click.option("--export-findings", is_flag=True, default=None, help="Tell what analyses find in a trace by events of its spans.")  # fmt: skip
 @click.option("--sampler", help="As OTEL_TRACES_SAMPLER [parentbased_always_on].")
 @click.option("--sampler-arg", help="As OTEL_TRACES_SAMPLER_ARG: the ratio.")
 def run(**flags: Any) -> None:

@@ -82,6 +82,8 @@ class Config:
     """Where OTLP of others is received into the store: otlp, otlp+grpc://HOST[:PORT], otlp+http://HOST[:PORT]; empty: nowhere."""
     receive_token: str = ""
     """What senders must show; needed where the address can be reached from other hosts."""
+    export_findings: bool = False
+    """Tell what analyses find in a trace by events of its spans; they leave when their trace seems complete."""
     database_servers: bool = True
     """Report what database and cache servers on this host did, as SERVER spans, beside the calls of their clients."""
     trace_instrumented: bool = False

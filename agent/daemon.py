@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from agent.processes.process import Process
     from agent.receive.settings import ReceiveSettings
     from agent.spans.span import Resource
+    from agent.told import Teller
     from agent.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -115,12 +116,15 @@ class Daemon:
         """Decisions made before there was a kernel side to tell."""
         self._proc = Proc()
         self.discovery = discovery_of(config, export, self._decide, counts=self.ledger.limits)
+        self._teller = (
+            _teller(config, self._exports, self.ledger) if config.export_findings else None
+        )
         self._side: KernelSide | None = None
         self._pipeline = Pipeline(
             processes=self,
             kernel=self,
             ledger=self.ledger,
-            emit=self._exports.emit,
+            emit=self._exports.emit if self._teller is None else self._teller.take,
             sampler=sampler(config.sampler, config.sampler_arg),
             ids=Ids(random.SystemRandom().randbytes),
             contexts=propagators(config.propagators),
@@ -174,6 +178,8 @@ class Daemon:
                 self._drain(side)
                 self._collect(side)
                 self._pipeline.finish(time.monotonic_ns())
+                if self._teller is not None:
+                    self._teller.close()
         finally:
             self._page.close()
             self._receiver.close()
@@ -198,6 +204,8 @@ class Daemon:
             self._pipeline.settle()
             if now >= next_chores:
                 next_chores = now + CHORES_S
+                if self._teller is not None:
+                    self._teller.step()
                 self._exports.flush()
                 self._collect(side)
                 self._receiver.step()
@@ -406,6 +414,15 @@ def discovery_of(
         decide=decide,
         counts=counts,
     )
+
+
+def _teller(config: Config, exports: Exports, ledger: Ledger) -> Teller:
+    # Where it is asked for only: the analyses take 3 MB.
+    from agent.analysis.thresholds import Thresholds, overridden  # noqa: PLC0415
+    from agent.told import Teller  # noqa: PLC0415
+
+    limits = overridden(Thresholds(), config.thresholds)
+    return Teller(exports.emit, thresholds=limits, counts=ledger.limits)
 
 
 def kernel_settings(config: Config, pids: int) -> dict[str, int]:

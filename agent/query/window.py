@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from agent.store.reader import Reader
 
-MAX_SPANS: Final = 500_000
+MAX_SPANS: Final = 300_000
 """Well below a second for any of the figures."""
 
 

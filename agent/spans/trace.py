@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from agent.spans.span import SpanKind, Status, Value
+    from agent.spans.span import Attributes, Span, SpanKind, Status, Value
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +55,32 @@ class ReadSpan:
     events: tuple[ReadEvent, ...] = ()
     links: tuple[ReadLink, ...] = ()
 
+    @classmethod
+    def of(cls, span: Span) -> ReadSpan:
+        """What a reader would get of a span that is written."""
+        return cls(
+            trace_id=span.trace_id.hex(),
+            span_id=span.span_id.hex(),
+            parent_id=span.parent_id.hex() if span.parent_id is not None else None,
+            name=span.name,
+            kind=span.kind,
+            start_unix_ns=span.start_unix_ns,
+            end_unix_ns=span.end_unix_ns,
+            status=span.status,
+            status_message=span.status_message,
+            attributes={key: value for block in span.attributes for key, value in block.items},
+            resource=dict(span.resource.attributes),
+            trace_state=span.trace_state,
+            events=tuple(
+                ReadEvent(one.name, one.time_unix_ns, _mapping(one.attributes))
+                for one in span.events
+            ),
+            links=tuple(
+                ReadLink(one.trace_id.hex(), one.span_id.hex(), _mapping(one.attributes))
+                for one in span.links
+            ),
+        )
+
     @property
     def duration_ns(self) -> int:
         """Never negative."""
@@ -64,6 +90,10 @@ class ReadSpan:
     def service(self) -> str:
         """service.name; `unknown_service` without one, as the resource conventions have it."""
         return str(self.resource.get("service.name", "unknown_service"))
+
+
+def _mapping(block: Attributes | None) -> dict[str, Value]:
+    return {} if block is None else dict(block.items)
 
 
 class Trace:

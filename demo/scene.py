@@ -146,6 +146,8 @@ class Scene:
         self.zerospan("analyze", "--threshold", PATIENCE)
         self.say("Who calls whom?")
         self.zerospan("map")
+        self.say("And now?")
+        self.zerospan("top", "--count", "1")
 
     def judge(self) -> list[str]:
         """What is not as it should be."""
@@ -235,7 +237,7 @@ def main() -> int:
             scene.stay()
         ledger = scene.end()
         scene.say("the ledger of zerospan: what was captured, and what became of it")
-        print(json.dumps(ledger["exchanges"]), flush=True)
+        print(json.dumps(ledger), flush=True)
         if not ledger["balanced"]:
             wrong.append("the ledger does not balance")
     finally:

@@ -61,6 +61,8 @@ _HEADER_SIZE: Final = _EVENTS["event_header"].size
 _KIND_AT: Final = struct.calcsize("<QII")
 """Where `kind` is in the header."""
 _PADDING: Final = bytes(_DATA_SIZE)
+_LOOPBACK: Final = (bytes(10) + b"\xff\xff\x7f", bytes(15) + b"\x01")
+"""127.0.0.0/8, IPv4 mapped, and ::1."""
 
 
 class Party:
@@ -318,9 +320,14 @@ class Pipeline:
     def _make_span(self, exchange: Exchange) -> None:
         ledger = self.ledger
         self._correlator.settle(exchange)
-        if exchange.role is _CLIENT and exchange.protocol.delivers_spans(exchange):
-            self._processes.exports_itself(exchange.connection.tgid)
-            if exchange.connection.remote_port in self._own_ports:
+        if exchange.role is _CLIENT:
+            delivers = exchange.protocol.delivers_spans(exchange)
+            if delivers:
+                self._processes.exports_itself(exchange.connection.tgid)
+            connection = exchange.connection
+            if connection.remote_port in self._own_ports and (
+                delivers or connection.remote_address.startswith(_LOOPBACK)
+            ):
                 ledger.filtered["own_receiver"] += 1
                 return
         parents = ledger.parents

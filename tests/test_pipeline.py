@@ -79,9 +79,13 @@ def test_spans_that_are_sent_to_us_make_no_spans(host):
     ours.sent(request("/v1/traces", method="POST", body=b"x")).received(response())
     other = host.connect(process=20, server=("10.0.0.1", 4319), port=2)
     other.sent(request("/v1/traces", method="POST", body=b"x")).received(response())
+    asked = host.connect(process=20, server=("127.0.0.1", 4318), port=3)
+    asked.sent(request("/")).received(response())
+    foreign = host.connect(process=20, server=("10.0.0.1", 4318), port=4)
+    foreign.sent(request("/")).received(response())
     run = Run(own_ports=frozenset({4318})).take(host.records).finish()
-    assert len(run.spans) == 1
-    assert run.ledger.filtered == {"own_receiver": 1}
+    assert len(run.spans) == 2
+    assert run.ledger.filtered == {"own_receiver": 2}
     assert run.ledger.is_balanced()
     assert run.outside.exporting == [20, 20]
 

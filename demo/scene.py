@@ -1,6 +1,6 @@
 """What happens in the demo's guest: a shop runs, some of its orders take half a minute, and zerospan tells why.
 
-    python -m demo.scene [--color] [--no-faults] [--stay] [--page URL]
+    python -m demo.scene [--color] [--no-faults] [--stay] [--brief] [--page URL]
 
 The shop is in `stage.py`. zerospan sees the sockets of its programs, and keeps traces in its store; the scene then does
 what a person would do who has heard that "orders are slow sometimes". Whether the findings that it should end with are
@@ -222,6 +222,7 @@ def main() -> int:
     parser.add_argument("--color", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--stay", action="store_true", help="until the guest is ended")
+    parser.add_argument("--brief", action="store_true", help="judge, without telling the story")
     parser.add_argument("--page", default="", help="its URL from outside, where there is one")
     arguments = parser.parse_args()
     scene = Scene(
@@ -231,7 +232,8 @@ def main() -> int:
         if not scene.open():
             return 1
         scene.trade()
-        scene.investigate()
+        if not arguments.brief:
+            scene.investigate()
         wrong = scene.judge()
         if arguments.stay and not wrong:
             scene.stay()

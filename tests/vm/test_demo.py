@@ -54,7 +54,7 @@ def test_a_shop_that_is_well_has_no_findings_and_its_page_can_be_seen(tmp_path: 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     machine = Machine(series=KERNEL, scratch=scratch, qemu_options=port_to(PAGE_PORT, port))
-    scene = [sys.executable, "-m", "demo.scene", "--no-faults", "--stay", "--page", url]
+    scene = [sys.executable, "-m", "demo.scene", "--no-faults", "--brief", "--stay", "--page", url]
     console = tmp_path / "console"
     with console.open("wb") as output, Guest(machine, scene, output=output) as guest:
         end = time.monotonic() + DEADLINE_S

@@ -147,6 +147,7 @@ class Scene:
         self.say("Who calls whom?")
         self.zerospan("map")
         self.say("And now?")
+        self.visit()
         self.zerospan("top", "--count", "1")
 
     def judge(self) -> list[str]:

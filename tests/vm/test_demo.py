@@ -1,4 +1,7 @@
-"""The demo's shop without faults: no finding on traffic that is well, and the page seen from outside the guest."""
+"""The demo's shop without faults: no finding on traffic that is well, and the page seen from outside the guest.
+
+Two minutes and a half in a guest of its own, for what `make demo FAULTS=off` says, too: only with ZEROSPAN_DEMO=1.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.mark.skipif(
-    KERNEL not in os.environ.get("ZEROSPAN_KERNELS", KERNEL).split(),
-    reason="the demo is tried on one kernel",
-)
+@pytest.mark.skipif("ZEROSPAN_DEMO" not in os.environ, reason="asked for by ZEROSPAN_DEMO=1")
 def test_a_shop_that_is_well_has_no_findings_and_its_page_can_be_seen(tmp_path: Path) -> None:
     build()
     for directory in ("agent", "demo"):

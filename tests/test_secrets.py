@@ -28,7 +28,9 @@ from agent.export.tree import Traces, draw
 from agent.protocols import Protocol, load_all
 from agent.spans.span import Span
 from agent.store.writer import Writer
+from tests.protocols import amqp_bytes as amqp
 from tests.protocols import mongodb_bytes as mongo
+from tests.protocols import mqtt_bytes as mqtt
 from tests.scenario import Host, Run, play
 from tests.secret_values import MORE
 from tests.wire import Sample
@@ -170,6 +172,19 @@ VALUES: dict[str, list[tuple[bytes, bytes]]] = {
         (mongo.command(6, {"createUser": "hunter2zebra", "pwd": "hunter2zebra"}), mongo.reply(6, mongo.error())),
         (mongo.compressed(mongo.command(7, {"update": "orders"}, mongo.sequence("updates", {"q": {"a": WORD}, "u": {"b": "hunter2zebra"}}))),
          mongo.compressed(mongo.reply(7, {"ok": 0, "errmsg": "hunter2zebra", "codeName": "hunter2 zebra"}))),
+    ],
+    "amqp": [
+        (amqp.PREFACE + amqp.method(10, 11, amqp.table(k=WORD) + amqp.text(b"PLAIN") + amqp.number(26, 4) + b"\0" + WORD + b"\0" + WORD, channel=0),
+         amqp.method(10, 50, amqp.number(403) + amqp.text(WORD) + bytes(4), channel=0)),
+        (amqp.publish(body=WORD, headers=amqp.table(authorization=WORD, hunter2zebra=b"x")),
+         amqp.deliver(body=WORD, headers=amqp.table(a=WORD), consumer=WORD)),
+        (amqp.nack(1), amqp.method(20, 40, amqp.number(404) + amqp.text(WORD) + amqp.number(60) + amqp.number(40))),
+    ],
+    "mqtt": [
+        (mqtt.packet(1, 0, mqtt.text(b"MQTT") + b"\5\xc6\0\x3c\x0f\x26" + mqtt.text(b"k") + mqtt.text(b"hunter2zeb") + mqtt.text(b"a")
+                     + b"\0" + mqtt.text(b"d") + mqtt.text(WORD) + mqtt.text(WORD) + mqtt.text(WORD)), mqtt.CONNACK_5),
+        (mqtt.publish(b"a", WORD, qos=1, properties=mqtt.user(WORD, WORD) + b"\x08" + mqtt.text(WORD)),
+         mqtt.acknowledgement(4, 1, 0x97) + mqtt.publish(b"a", WORD, properties=mqtt.user(b"password", WORD))),
     ],
     "nats": [
         (b'CONNECT {"user":"hunter2zebra","pass":"hunter2zebra","auth_token":"hunter2zebra","verbose":true}\r\n', b"+OK\r\n"),

@@ -36,8 +36,6 @@ if typing.TYPE_CHECKING:
 
 LOOK: Final = 16 * 1024
 """Bytes at a time that are looked through for the beginning of a message."""
-KEEP: Final = 1024
-"""Of those, the last ones that may become a beginning when more come."""
 
 
 class Listener(typing.Protocol):
@@ -240,8 +238,5 @@ class Dialogue:
                 stream.leave(at)
                 self._is_astray[direction] = False
                 return True
-            is_all = stream.position + len(data) == stream.end
-            if is_all and len(data) <= KEEP:
-                return False
-            stream.leave(len(data) - KEEP if is_all or len(data) == LOOK else len(data))
+            stream.leave(len(data))
         return False

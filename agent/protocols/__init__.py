@@ -172,7 +172,8 @@ class Protocol(ABC):
 
     @classmethod
     def find(cls, data: bytes, *, is_server: bool) -> int:
-        """Duplex: where in `data`, which follows a gap, a message of that side surely begins; -1: nowhere."""
+        """Duplex: where in `data`, which follows a gap, a message of that side surely begins; -1: nowhere. A call moved its
+        beginning, and programs mostly send whole messages."""
         del data, is_server
         return -1
 

@@ -75,6 +75,10 @@ class Message:
     """error.type, where the other side complained of it without an answer."""
     facts: tuple[tuple[str, Value], ...] = ()
     """More attributes, redacted."""
+    is_temporary: bool = False
+    """The destination was made for one connection."""
+    blocks: tuple[Attributes, ...] = ()
+    """Those that many messages share."""
     is_truncated: bool = False
     """Its headers were not captured whole."""
 
@@ -96,9 +100,7 @@ class Carrier:
         return self.fields or None
 
 
-def describe(
-    exchange: Exchange, system: str, *extra: Attributes, temporary: tuple[bytes, ...] = ()
-) -> Description:
+def describe(exchange: Exchange, system: str, *, temporary: tuple[bytes, ...] = ()) -> Description:
     """An exchange whose request is a Message and whose response an Answer, if there was one.
 
     `temporary`: how names begin that are made for one connection; names that are empty are, too.
@@ -111,18 +113,23 @@ def describe(
     operation = message.operation
     if is_received is not is_broker:
         operation = DELIVER if is_broker else PROCESS
-    is_temporary = not message.destination or message.destination.startswith(temporary)
+    is_temporary = (
+        message.is_temporary or not message.destination or message.destination.startswith(temporary)
+    )
     place = _place(
         system, operation, message.destination[: MAX_DESTINATION + 1], is_temporary, is_broker
     )
-    blocks = (place.attributes, *extra)
+    blocks = (place.attributes, *message.blocks)
     if connection.family != AF_UNIX:
         here = (connection.local_address, connection.local_port)
         server = server_at(*here) if is_broker else server_at(connection.remote_address, connection.remote_port)  # fmt: skip
         blocks += server.attributes
     items = message.facts
-    if message.body_size is not None:
-        items += ((semconv.MESSAGING_MESSAGE_BODY_SIZE, message.body_size),)
+    size = message.body_size
+    if operation == RECEIVE and answer is not None:
+        size = answer.body_size
+    if size is not None:
+        items += ((semconv.MESSAGING_MESSAGE_BODY_SIZE, size),)
     if answer is not None and answer.count is not None:
         items += ((semconv.MESSAGING_BATCH_MESSAGE_COUNT, answer.count),)
     if items:

@@ -38,8 +38,14 @@ from agent.protocols import (
 )
 from agent.protocols.answers import MAX_WAITING, Answer
 from agent.protocols.captured import read_head
-from agent.protocols.messaging_semantics import REQUEST, Message, describe
+from agent.protocols.messaging_semantics import (
+    MAX_DESTINATION,
+    REQUEST,
+    Message,
+    describe,
+)
 from agent.protocols.nats_messages import (
+    MAX_NAME,
     Subscriptions,
     classify,
     error_of,
@@ -83,8 +89,8 @@ class Nats(Protocol):
     about = About(
         title="NATS",
         captured="messages sent and received: subject, size, queue group, trace context; requests until their reply, deliveries until their reply or JetStream's acknowledgement; errors",
-        omitted="payloads, other headers, what CONNECT says; JetStream's answers in their payload; subscriptions; pulls and status messages; what follows TLS (recognized, then muted); WebSocket; leaf nodes and routes",
-        tested="nats-server 2.9 with nats-py 2, core and JetStream, as a proxy recorded them; not yet in the kernel's sight",
+        omitted="what lies beyond the first 16 KB of one call, but for the rest of a payload; payloads, other headers, what CONNECT says; JetStream's answers in their payload; subscriptions; pulls and status messages; what follows TLS (recognized, then muted); WebSocket; leaf nodes and routes",
+        tested="nats-server 2.9 with nats-py 2, core and JetStream, as a proxy recorded them; requests and messages with headers also in the kernel's sight (6.1)",
         roles="producer, consumer, broker",
     )
 
@@ -170,14 +176,14 @@ class Nats(Protocol):
         if subject in self._owed or subject.startswith((_ACK, _PULL)):
             return (yield from self._replied(stream, said))
         _, carrier, is_whole = yield from _headers(stream, said)
-        message = Message(subject, said.body_size, carrier=carrier, is_truncated=not is_whole)
-        if reply and self._subscriptions.hears(reply):
+        message = _message(said, carrier, is_whole=is_whole)
+        if 0 < len(reply) <= MAX_NAME and self._subscriptions.hears(reply):
             message.operation, message.key = REQUEST, (reply,)
             _remember(self._asked, reply, None, MAX_WAITING)
             self._confirm(None)
         else:
             message.key = self._confirm(message)
-        _remember(self._sent, subject, message, MAX_SENT)
+        _remember(self._sent, message.destination, message, MAX_SENT)
         yield message
         yield from read_end(stream, said.body_size)
         return message
@@ -215,11 +221,11 @@ class Nats(Protocol):
         if status:
             yield from read_end(stream, rest)
             return None
-        message = Message(subject, rest, carrier=carrier, is_truncated=not is_whole)
+        message = _message(said, carrier, is_whole=is_whole)
         queue = self._subscriptions.queue(words[1])
         if queue:
             message.facts = ((semconv.MESSAGING_CONSUMER_GROUP_NAME, redaction.key(queue)),)
-        if said.reply:
+        if 0 < len(said.reply) <= MAX_NAME:
             message.key = (said.reply,)
             _remember(self._owed, said.reply, None, MAX_WAITING)
         yield message
@@ -247,7 +253,8 @@ class Nats(Protocol):
             return Answer(key, error) if key is not None else None
         subject = subject_of(line) if error else None
         if subject is not None and self._sent:
-            message = self._sent.get(subject or next(reversed(self._sent)))
+            named = subject[: MAX_DESTINATION + 1]
+            message = self._sent.get(named or next(reversed(self._sent)))
             if message is not None:
                 message.error = error
         return None
@@ -284,6 +291,11 @@ def _operands(verb: bytes, words: list[bytes]) -> Operands:
     # Between them and the subject a delivery has the subscription's number.
     reply = words[2 if b"MSG" in verb else 1] if len(words) == with_reply else b""
     return Operands(words[0], reply, header_size, size - (header_size or 0))
+
+
+def _message(said: Operands, carrier: dict[str, str] | None, *, is_whole: bool) -> Message:
+    subject = said.subject[: MAX_DESTINATION + 1]
+    return Message(subject, said.body_size, carrier=carrier, is_truncated=not is_whole)
 
 
 def _headers(stream: Stream, said: Operands) -> Read[tuple[int, dict[str, str] | None, bool]]:

@@ -30,6 +30,8 @@ MAX_LINE: Final = 64 * 1024
 """INFO lists a cluster's servers; of other lines the server takes 4 KB by default (max_control_line)."""
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 """The server's own limit of max_payload."""
+MAX_NAME: Final = 256
+"""Bytes of a subject, so that it is remembered; NATS advises to stay far below."""
 MAX_HEADER: Final = 16 * 1024
 """Bytes of headers that are looked at: as many as a record can hold."""
 
@@ -185,8 +187,8 @@ class Subscriptions:
         self._subjects: set[bytes] = set()
 
     def add(self, sid: bytes, subject: bytes, queue: bytes) -> None:
-        """SUB."""
-        if len(self._by_sid) >= self.MAX:
+        """SUB. Names longer than any are not kept."""
+        if len(self._by_sid) >= self.MAX or len(sid) + len(subject) + len(queue) > 2 * MAX_NAME:
             return
         self._by_sid[sid] = (subject, queue)
         tokens = subject.split(b".")

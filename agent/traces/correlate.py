@@ -37,6 +37,7 @@ processor has been seen too. The order of events between two processors is not t
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
@@ -67,6 +68,8 @@ REFUSED_TASK: Final = "refused:task"
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
+MAX_SENT: Final = 4096
+"""Messages that were sent and whose receiver has not been seen, though their spans are made: it may take its time."""
 MAX_THREADS: Final = 65536
 
 # A member of an enum takes 40 ns to get at through its class.
@@ -116,6 +119,8 @@ class Correlator:
         """Processes in which threads were woken for work: one that such a thread makes may be made for another's."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
+        self._sent: OrderedDict[Key, Exchange] = OrderedDict()
+        """By key: messages of duplex protocols, which are mostly over when they are sent; the newest is the last."""
         self.stamps = Stamps()
         """What requests were sent with, where contexts are propagated."""
 
@@ -145,7 +150,7 @@ class Correlator:
         exchange.thread = tid
         exchange.join_key = join_key
         waiting = self._waiting
-        other = waiting.pop(join_key, None)
+        other = waiting.pop(join_key, None) or self._sent.pop(join_key, None)
         if exchange.role is _SERVER:
             if len(self._work) >= MAX_THREADS:
                 self._work.clear()
@@ -206,7 +211,7 @@ class Correlator:
     def settle(self, exchange: Exchange) -> None:
         """Give an exchange its trace: that of its parent, or one of its own."""
         if self._waiting.get(exchange.join_key) is exchange:
-            del self._waiting[exchange.join_key]
+            self._stop_waiting(exchange)
         parent, remote = exchange.parent, exchange.remote
         if parent is None and not self.stamps and not exchange.trace_id:
             # Most of them: the same as below, without the calls.
@@ -231,6 +236,14 @@ class Correlator:
             at = parent
         for settled in reversed(chain):
             self._settle_one(settled)
+
+    def _stop_waiting(self, exchange: Exchange) -> None:
+        """Its other end has not been seen. Of a message the receiver may come to it later than of a request."""
+        del self._waiting[exchange.join_key]
+        if exchange.role is _CLIENT and exchange.protocol.is_duplex:
+            self._sent[exchange.join_key] = exchange
+            if len(self._sent) > MAX_SENT:
+                self._sent.popitem(last=False)
 
     def _settle_one(self, exchange: Exchange) -> None:
         """Its parent, if any, has its trace. What it was sent with comes first and last."""

@@ -7,12 +7,13 @@ run = recorder.play(is_server=False)  # what a zerospan at the client's end woul
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,18 +23,49 @@ PORT = "{port}"
 """In a broker's words: its port."""
 
 
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""What the packaged script starts after it has become the user `rabbitmq`."""
+
+
+def rabbitmq(directory: Path) -> dict[str, str]:
+    """The environment of a node of its own, whose files are in `directory`."""
+    (directory / "plugins").write_text("[].\n")
+    return {
+        **os.environ,
+        "HOME": str(directory),
+        "RABBITMQ_NODENAME": f"{directory.name}-{os.getpid()}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": PORT,
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+        "RABBITMQ_PID_FILE": str(directory / "pid"),
+    }
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
 
 @contextmanager
-def broker(*words: str | Path, deadline_s: float = 60, **more) -> Iterator[int]:
-    """A broker that accepts connections at the port that this gives."""
+def broker(
+    *words: str | Path,
+    deadline_s: float = 60,
+    files: Mapping[Path, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """A broker that accepts connections at the port that this gives. `files` are its settings, by where they go."""
     port = free_port()
+    for path, text in (files or {}).items():
+        path.write_text(text.replace(PORT, str(port)))
     command = [str(word).replace(PORT, str(port)) for word in words]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={key: value.replace(PORT, str(port)) for key, value in (env or os.environ).items()},
     ) as process:
         try:
             until = time.monotonic() + deadline_s

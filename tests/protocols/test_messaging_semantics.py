@@ -113,6 +113,8 @@ def test_errors():
 def test_how_many_came():
     told = described(Message(b"a", None, operation=RECEIVE), answer=Answer((1,), count=0))
     assert items(told)["messaging.batch.message_count"] == 0
+    told = described(Message(b"a", None, operation=RECEIVE), answer=Answer((1,), body_size=9))
+    assert items(told)["messaging.message.body.size"] == 9
 
 
 def test_only_trace_contexts_are_kept_of_headers():

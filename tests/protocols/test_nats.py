@@ -231,7 +231,7 @@ def test_work_for_a_delivery_that_is_answered_is_its_child():
 
 
 def test_both_ends_and_the_broker_are_joined():
-    """The producer's span is the broker's parent, and what the broker hands on in the same thread is its child."""
+    """The producer's span is the parent of the broker's, and what the broker hands on that of the consumer's."""
     host = Host()
     producer = host.connect(process=20, thread=20, port=40001)
     inlet = host.accept(process=10, thread=10, client=("10.0.0.9", 40001))

@@ -7,6 +7,7 @@ import pytest
 from agent.errors import Gap, ProtocolError
 from agent.protocols.nats_messages import (
     MAX_HEADER,
+    MAX_NAME,
     MAX_PAYLOAD,
     Subscriptions,
     error_of,
@@ -119,4 +120,10 @@ def test_subscriptions_are_bounded():
     assert known.queue(b"%d" % (Subscriptions.MAX - 1)) == b"q"
     assert known.queue(b"%d" % Subscriptions.MAX) == b""
     assert known.hears(b"a.1.x")
+    known = Subscriptions()
+    known.add(b"1", b"a" * 2 * MAX_NAME, b"")
+    assert not known.hears(b"a" * 2 * MAX_NAME)
+    known = Subscriptions()
+    for number in range(Subscriptions.MAX_PATTERNS + 1):
+        known.add(b"%d" % number, b"a.%d.*" % number, b"q")
     assert not known.hears(b"a.%d.x" % Subscriptions.MAX_PATTERNS)

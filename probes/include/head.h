@@ -92,6 +92,8 @@ static __always_inline struct head *read_head(const struct scratch *scratch, u32
 		below = (ends & -ends) - 1;
 		if (read_line(head, scratch, i + (((below & 0x0101010101010101ULL) * 0x0101010101010101ULL) >> 56)))
 			break;
+		if (ends & (ends - 1))
+			break; /* a header has 4 bytes at the least, so three lines do not end within 8 */
 	}
 	read_anew();
 	if (head->size > head->limit)

@@ -39,7 +39,7 @@ from agent.kernel.loader import Loader, plan
 from agent.kernel.side import KernelSide, Watches
 from agent.kernel.trial import try_kernel
 from agent.kernel.uprobes import Uprobes
-from agent.pipeline import KIND_PROCESS, Pipeline
+from agent.pipeline import GC_THRESHOLDS, KIND_PROCESS, Pipeline
 from agent.processes.discovery import Discovery
 from agent.processes.host import read_host
 from agent.processes.proc import Proc
@@ -75,9 +75,6 @@ IDLE_S: Final = 0.1
 CHORES_S: Final = 1.0
 PROGRESS_S: Final = 0.2
 """How often connections are asked for progress whose bytes make no events."""
-GC_THRESHOLDS: Final = (50_000, 20, 20)
-"""Exchanges live for 0.1 s after their end and are in no cycles: looking for garbage among them every 700 allocations
-finds none, and takes 4 to 8 % of the time."""
 WATCHES_PER_SLOT: Final = 64
 WATCH_PROXY: Final = 4
 WATCH_RUNTIME: Final = 8

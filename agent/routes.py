@@ -55,8 +55,9 @@ _FILE = re.compile(
 # Values whose shapes come again: digits, perhaps after a word. The letters of a hash or a UUID hardly do.
 _RECURRING = re.compile(rb"[A-Za-z]{0,12}[0-9\-_.:,+]+")
 _DIGIT = re.compile(rb"[0-9]")
-# Segments that are numbers. "#" stands for them: it occurs in no literal, so a segment of it is a value too.
+# Segments that are numbers or UUIDs. "#" stands for them: it occurs in no literal, so a segment of it is a value too.
 _NUMBER = re.compile(rb"/[0-9]+(?=/|\Z)")
+_UUID = re.compile(rb"/[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?=/|\Z)")
 
 ID: Final = "{id}"
 FILE: Final = "{file}"
@@ -101,7 +102,7 @@ class Routes:
         self._root = _Node()
         self._shapes: dict[bytes, str | _Ambiguous] = {}
         self._numbered: dict[bytes, str] = {}
-        """By path with "#" for numbers: a new shape is mostly that of a known route, with numbers of other lengths."""
+        """By path with "#" for numbers and UUIDs: a new shape is mostly that of a known route, with numbers of other lengths."""
 
     def template(self, path: bytes) -> str | None:
         """The template of a path, which is learnt from; None when there is no room for another one."""
@@ -129,9 +130,14 @@ class Routes:
     def _learn(self, path: bytes) -> str | None:
         """The slow way: walk the tree, which grows, and remember the shape."""
         numbered = _NUMBER.sub(b"/#", path)
+        has_uuid = False
+        if b"-" in numbered:
+            numbered, found = _UUID.subn(b"/#", numbered)
+            has_uuid = found > 0
         template = self._numbered.get(numbered)
         if template is not None:
-            self._add_shape(path.translate(DIGITS_COLLAPSED), template)
+            if not has_uuid:  # the letters of one hardly come again
+                self._add_shape(path.translate(DIGITS_COLLAPSED), template)
             return template
         segments = _segments(path)
         if len(segments) > MAX_DEPTH or (self.count >= self.limit and self.known(path) is None):

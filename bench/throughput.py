@@ -7,6 +7,7 @@ between rows of one run. Runs of different days do not compare.
 
 from __future__ import annotations
 
+import gc
 import random
 import statistics
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from agent.config import DEFAULT_PROPAGATORS
 from agent.counters import Ledger
 from agent.export.otlp import encode
-from agent.pipeline import Pipeline
+from agent.pipeline import GC_THRESHOLDS, Pipeline
 from agent.replay import RecordedProcesses
 from agent.spans.span import Span
 from agent.traces.context import Ids
@@ -127,7 +128,22 @@ def slices(row: Row, rounds: int) -> list[tuple[int, int]]:
 
 
 def rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
-    """Measure all rows. The first round fills the caches and is not counted."""
+    """Measure all rows. The first round fills the caches and is not counted.
+
+    The garbage collector is set as the daemon sets it.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        return _rates(rows, rounds)
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def _rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
     runs = [(row, Fed(row.records, row.encoder), slices(row, rounds + 1)) for row in rows]
     measured: dict[str, list[float]] = {row.name: [] for row in rows}
     for row, run, _ in runs:

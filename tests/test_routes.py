@@ -187,3 +187,12 @@ def test_memory_is_bounded():
     for length in range(MAX_SHAPES + 10):
         routes.template(b"/%s.%s" % (b"1" * (length % 50), b"2" * (length // 50)))
     assert len(routes._shapes) <= MAX_SHAPES
+
+
+def test_uuids_are_one_route_and_do_not_fill_the_table_of_shapes():
+    routes = Routes()
+    uuids = ("3b241101-e2bb-4255-8caf-4136c566a962", "a4e0880a-b357-4b08-82ed-c426c16a4a63")
+    paths = [f"/orders/{uuid}/lines/{number}".encode() for uuid in uuids for number in (1, 22)]
+    assert {routes.template(path) for path in paths} == {"/orders/{id}/lines/{id}"}
+    assert routes.count == 1
+    assert not routes._shapes

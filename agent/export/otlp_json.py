@@ -12,15 +12,8 @@ import math
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.export.otlp import (
-    INT64_MAX,
-    INT64_MIN,
-    IS_REMOTE,
-    KNOWS_IS_REMOTE,
-    SAMPLED,
-    SCOPE_NAME,
-    utf8,
-)
+from agent.export.otlp import IS_REMOTE, KNOWS_IS_REMOTE, SAMPLED, SCOPE_NAME
+from agent.spans.wire import INT64_MAX, INT64_MIN, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

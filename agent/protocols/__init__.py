@@ -22,7 +22,7 @@ from agent.protocols.pairing import ById, InOrder
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
-    from agent.spans.span import Attributes, SpanKind
+    from agent.spans.span import Block, SpanKind
     from agent.stream import Stream
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Description:
 
     name: str
     """Span name, of low cardinality."""
-    attributes: tuple[Attributes, ...]
+    attributes: tuple[Block, ...]
     error_type: str | None = None
     """error.type, where the exchange failed; the span's status is ERROR exactly then."""
     status_message: str = ""

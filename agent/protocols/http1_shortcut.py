@@ -7,6 +7,7 @@ what the readers would (tests/protocols/test_http1_shortcut.py). A private sibli
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Final
 
 from agent.protocols import Shortcut
@@ -55,9 +56,12 @@ _STARTS: Final = {
 """What a line of a request may be, by its first three bytes."""
 _FOLDS = frozenset((b" ", b"\t", b""))
 """How a line begins that goes on with the one before; and the empty line, with which the head ended before."""
-_ODD_RESPONSE: Final = (b"\r\n ", b"\r\n\t", b"\r\ntransfer-encoding")
-"""In lower case: what makes a response's head unusual."""
-_LENGTH_FIELD: Final = b"\r\ncontent-length"
+_FRAMING: Final = re.compile(
+    rb"\r\n(?:content-length:[ \t]*([0-9]{1,%d})[ \t]*(?=\r\n)|content-length|transfer-encoding|[ \t])"
+    % MAX_LENGTH_DIGITS,
+    re.IGNORECASE,
+).findall
+"""The lengths that a response's head announces; an empty one stands for something that makes it unusual."""
 
 
 class Http1Shortcut(Shortcut):
@@ -159,7 +163,7 @@ class Http1Shortcut(Shortcut):
             whole,
         )
 
-    def response(  # noqa: C901, PLR0911, PLR0912  # the hot path: calls would double its time
+    def response(  # noqa: C901, PLR0911  # the hot path: calls would double its time
         self, data: bytes, size: int, request: Request | None
     ) -> Response | None:
         """The response to `request` of which `size` bytes begin with `data`; None unless of a common shape.
@@ -186,18 +190,11 @@ class Http1Shortcut(Shortcut):
             if head_size != size:
                 return None
             return Response(status, "1.1", _NONE, None, None, head_size, 0, size)
-        # A search for one name is quicker than a look at every line (0.8 and 1.5 µs); two would be slower.
-        head = data[line_end - 1 : head_size].lower()
-        at = head.find(_LENGTH_FIELD)
-        if at < 0 or head.find(_LENGTH_FIELD, at + 1) >= 0 or head[at + 16] != 58:
+        # One pass of the regex engine takes half of what a search for each name takes, or a look at every line.
+        lengths = _FRAMING(data, line_end - 1, head_size - 2)
+        if len(lengths) != 1 or not lengths[0]:
             return None
-        for odd in _ODD_RESPONSE:
-            if odd in head:
-                return None
-        digits = head[at + 17 : head.find(b"\r\n", at + 17)].strip()
-        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
-            return None
-        length = int(digits)
+        length = int(lengths[0])
         whole = head_size + length
         if whole < size:
             return None

@@ -1,7 +1,8 @@
 """A span, its attributes and its resource, as the OpenTelemetry trace data model defines them.
 
 Attributes come in blocks. Most attributes of most spans repeat (method, route, status, peer), so a block is made
-once, shared by many spans, and encoded once: an exporter may keep the encoded form in `Attributes.wire`.
+once, shared by many spans, and encoded once: an exporter may keep the encoded form in `Attributes.wire`. What only one
+span has may come encoded already (`agent.spans.wire.Encoded`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from agent.spans.wire import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +56,10 @@ class Attributes:
 
     def __repr__(self) -> str:
         return f"Attributes({dict(self.items)!r})"
+
+
+Block = Attributes | Encoded
+"""Both have `items`."""
 
 
 class Resource:
@@ -105,7 +112,7 @@ class Span:
     end_unix_ns: int
     status: Status
     status_message: str
-    attributes: tuple[Attributes, ...]
+    attributes: tuple[Block, ...]
     """Blocks; a key occurs in one of them at most."""
     resource: Resource
     is_parent_remote: bool = False

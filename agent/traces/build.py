@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from agent.protocols import Description, Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.spans import semconv
-from agent.spans.span import Attributes, Link, Span, SpanKind, Status, Value
+from agent.spans.span import Attributes, Block, Link, Span, SpanKind, Status, Value
+from agent.spans.wire import Encoded, Integers, double, pack_double
 
 if TYPE_CHECKING:
     from agent.redaction import Policy
@@ -22,9 +23,9 @@ _KIND_CLIENT = SpanKind.CLIENT
 _KIND_SERVER = SpanKind.SERVER
 _UNSET = Status.UNSET
 _ERROR = Status.ERROR
-_TIME_TO_FIRST_BYTE = semconv.TIME_TO_FIRST_BYTE
-_CONNECTION_REQUESTS = semconv.CONNECTION_REQUESTS
-_CONNECTION_SETUP_TIME = semconv.CONNECTION_SETUP_TIME
+_TIME_TO_FIRST_BYTE = double(semconv.TIME_TO_FIRST_BYTE)
+_CONNECTION_REQUESTS = Integers(semconv.CONNECTION_REQUESTS)
+_CONNECTION_SETUP_TIME = double(semconv.CONNECTION_SETUP_TIME)
 
 
 MAX_JUDGED = 8192
@@ -40,7 +41,7 @@ class Builder:
     def __init__(self, unix_offset_ns: int, policy: Policy | None = None) -> None:
         self.unix_offset_ns = unix_offset_ns
         self._policy = policy
-        self._judged: dict[Attributes, Attributes] = {}
+        self._judged: dict[Block, Attributes] = {}
         """Blocks are shared, and what a policy makes of one depends on nothing else."""
 
     def build(self, exchange: Exchange) -> Span:
@@ -55,18 +56,15 @@ class Builder:
         own = _provenance(exchange.rule, exchange.failure)
         start_ns, first_byte_ns, end_ns = exchange.start_ns, exchange.first_byte_ns, exchange.end_ns
         ordinal = exchange.ordinal
-        if first_byte_ns or ordinal:
-            items: tuple[tuple[str, Value], ...] = ()
-            if first_byte_ns:
-                items = ((_TIME_TO_FIRST_BYTE, (first_byte_ns - start_ns) / 1e9),)
-            if ordinal:
-                items += ((_CONNECTION_REQUESTS, ordinal),)
-                opened_ns = connection.opened_ns
-                if ordinal == 1 and start_ns >= opened_ns > 0:
-                    items += ((_CONNECTION_SETUP_TIME, (start_ns - opened_ns) / 1e9),)
-            blocks = (*description.attributes, *network, own, Attributes(items))
-        else:
-            blocks = (*description.attributes, *network, own)
+        more = b""
+        if first_byte_ns:
+            more = _TIME_TO_FIRST_BYTE + pack_double((first_byte_ns - start_ns) / 1e9)
+        if ordinal:
+            more += _CONNECTION_REQUESTS[ordinal]
+            opened_ns = connection.opened_ns
+            if ordinal == 1 and start_ns >= opened_ns > 0:
+                more += _CONNECTION_SETUP_TIME + pack_double((start_ns - opened_ns) / 1e9)
+        blocks = (*description.attributes, *network, own, Encoded(more))
         error = description.error_type
         if error is not None:
             blocks += (_error(error),)
@@ -100,7 +98,7 @@ class Builder:
             span.links += tuple(Link(*other) for other in description.links)
         return span
 
-    def _redacted(self, blocks: tuple[Attributes, ...]) -> tuple[Attributes, ...]:
+    def _redacted(self, blocks: tuple[Block, ...]) -> tuple[Attributes, ...]:
         """The blocks as the rules let them leave."""
         assert self._policy is not None
         judged, kept = self._judged, []

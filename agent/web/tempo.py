@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
-from agent.export.otlp import encode, varint
+from agent.export.otlp import encode
 from agent.export.otlp_json import encode_line
 from agent.query.evaluate import value_of
 from agent.query.parser import parse
@@ -29,6 +29,7 @@ from agent.query.syntax import (
 )
 from agent.show.as_json import writable
 from agent.spans.span import SpanKind, Status
+from agent.spans.wire import varint
 from agent.store.schema import SLOTS
 from agent.store.values import from_slot
 from agent.web.api import service_names, wanted

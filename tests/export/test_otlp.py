@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agent import __version__
-from agent.export.otlp import encode, utf8, varint
+from agent.export.otlp import encode
 from agent.spans.span import Attributes, Resource, SpanKind, Status
+from agent.spans.wire import utf8, varint
 from tests.export import sample
 
 

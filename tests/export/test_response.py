@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from agent.export import response
 from agent.export.exporter import Outcome
-from agent.export.otlp import varint
+from agent.spans.wire import varint
 
 
 def partial_success(rejected: int, message: str) -> bytes:

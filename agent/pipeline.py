@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from agent.connections.datagrams import Datagrams
 from agent.connections.endpoint import Endpoints
+from agent.connections.names import Names
 from agent.connections.table import Connections, Kernel
 from agent.kernel.layout import enum, structs
 from agent.protocols import Role, load_all
@@ -72,7 +73,7 @@ _LOOPBACK: Final = (bytes(10) + b"\xff\xff\x7f", bytes(15) + b"\x01")
 class Party:
     """A traced process, as connections and spans refer to it."""
 
-    __slots__ = ("endpoints", "pid", "resource", "routes", "runtime")
+    __slots__ = ("endpoints", "names", "pid", "resource", "routes", "runtime")
 
     def __init__(self, pid: int, resource: Resource, routes: Routes, runtime: Any) -> None:
         self.pid = pid
@@ -82,6 +83,8 @@ class Party:
         self.runtime = runtime
         self.endpoints = Endpoints()
         """What is known of its connections' protocols."""
+        self.names = Names()
+        """Of the hosts that it looked up."""
 
 
 class Processes(Protocol):

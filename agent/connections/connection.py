@@ -15,10 +15,13 @@ tells. Where requests are pipelined this does not hold, and a loss is the end of
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
+
+if TYPE_CHECKING:
+    from agent.counters import Ledger
 
 INGRESS: Final = 0
 EGRESS: Final = 1
@@ -38,6 +41,13 @@ def failure_of(errno: int, otherwise: Failure) -> Failure:
     if errno == 0:
         return otherwise
     return _FAILURES.get(errno, Failure.RESET)
+
+
+def learn_names(exchange: Exchange, ledger: Ledger) -> None:
+    """A client's exchange is over: it may have told addresses of hosts."""
+    names = exchange.connection.process.names
+    for address, name in exchange.protocol.names(exchange):
+        ledger.limits["names_forgotten"] += not names.learn(address, name)
 
 
 class Connection:
@@ -63,6 +73,8 @@ class Connection:
     remote_address = b""
     local_port = 0
     remote_port = 0
+    server_name = ""
+    """Client: the name that it had looked up, if the address came from an answer."""
     peer_socket = 0
     """Unix sockets: the other end."""
     network: Any = None

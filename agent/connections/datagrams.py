@@ -14,7 +14,7 @@ import typing
 from collections import OrderedDict, deque
 from typing import Any, Final
 
-from agent.connections.connection import EGRESS, INGRESS, Connection
+from agent.connections.connection import EGRESS, INGRESS, Connection, learn_names
 from agent.protocols import Role
 from agent.protocols.pairing import Exchange, Failure
 
@@ -146,6 +146,7 @@ class Datagrams:
         exchange.first_byte_ns = time_ns
         if direction == INGRESS:
             self._follower.resumed(exchange, tid)
+            learn_names(exchange, self._ledger)
         self._close(exchange, time_ns)
         self._finished.append(exchange)
 

@@ -20,7 +20,14 @@ import typing
 from collections import Counter, deque
 from typing import Any, Final
 
-from agent.connections.connection import EGRESS, INGRESS, Connection, classify, failure_of
+from agent.connections.connection import (
+    EGRESS,
+    INGRESS,
+    Connection,
+    classify,
+    failure_of,
+    learn_names,
+)
 from agent.connections.dialogue import Dialogue
 from agent.connections.endpoint import place
 from agent.connections.session import Session, Trouble
@@ -176,6 +183,7 @@ class Connections:
             connection.endpoint = process.endpoints.by_place.get(_AS_CLIENT | remote_port)
             connection.opened_ns = time_ns
             connection.is_counted = True
+            connection.server_name = process.names.of(remote_address)
             self._follower.opened(connection, tid, fields[14:] if task or cause else None)
 
     def data(self, fields: tuple[Any, ...], payload: bytes) -> None:
@@ -666,6 +674,8 @@ class Connections:
 
     def _ended(self, exchange: Exchange, time_ns: int) -> None:
         exchange.end_ns = time_ns
+        if exchange.role is _CLIENT:
+            learn_names(exchange, self._ledger)
         self._follower.ended(exchange)
         self.finished.append(exchange)
 

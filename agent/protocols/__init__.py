@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 from agent.protocols.pairing import ById, InOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.protocols.pairing import Exchange
     from agent.spans.span import Block, SpanKind
     from agent.stream import Stream
@@ -199,6 +201,12 @@ class Protocol(ABC):
         """Whether the bytes told where a response that was read ended. Otherwise the end of its turn did."""
         del response
         return True
+
+    @staticmethod
+    def names(exchange: Exchange) -> Iterable[tuple[bytes, str]]:
+        """Addresses (16 bytes, IPv4 mapped) that the client was told, and the name that it asked for."""
+        del exchange
+        return ()
 
     @staticmethod
     def delivers_spans(exchange: Exchange) -> bool:

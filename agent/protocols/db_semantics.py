@@ -170,18 +170,18 @@ def _server(exchange: Exchange) -> Server:
     if connection.family == AF_UNIX:
         return _NOBODY
     if exchange.role is _CLIENT:
-        return server_at(connection.remote_address, connection.remote_port)
+        return server_at(connection.remote_address, connection.remote_port, connection.server_name)
     return server_at(connection.local_address, connection.local_port)
 
 
 @lru_cache(1024)
-def server_at(packed: bytes, port: int) -> Server:
-    """The server at an address (16 bytes, IPv4 mapped) and port."""
+def server_at(packed: bytes, port: int, name: str = "") -> Server:
+    """The server at an address (16 bytes, IPv4 mapped) and port; `name` is what the client knows it by."""
     address = IPv6Address(packed)
     items: tuple[tuple[str, Value], ...] = ((semconv.SERVER_PORT, port),)
     if not int(address) or address.ipv4_mapped == IPv4Address(0):
         return Server("", (Attributes(items),))
-    host = str(address.ipv4_mapped or address)
+    host = name or str(address.ipv4_mapped or address)
     shown = f"[{host}]" if ":" in host else host
     return Server(f"{shown}:{port}", (Attributes(((semconv.SERVER_ADDRESS, host), *items)),))
 

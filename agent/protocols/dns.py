@@ -13,10 +13,11 @@ What /etc/hosts or nscd answer never becomes a datagram.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.errors import Gap, ProtocolError
@@ -36,7 +37,7 @@ from agent.spans import semconv
 from agent.spans.span import Attributes, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from agent.protocols.pairing import Exchange
     from agent.stream import Read, Stream
@@ -262,6 +263,15 @@ class Dns(Protocol):
         return message
 
     @staticmethod
+    def names(exchange: Exchange) -> Iterator[tuple[bytes, str]]:
+        """The answered addresses; those of an alias are the asked name's."""
+        answer = exchange.response
+        if answer is not None and not answer.code:
+            for value in answer.answers:
+                with contextlib.suppress(ValueError):
+                    yield _packed(value), exchange.request.name
+
+    @staticmethod
     def describe(exchange: Exchange) -> Description:
         """Attributes of the registry's `dns` group; there is no convention for spans of look-ups yet."""
         query, answer = exchange.request, exchange.response
@@ -278,6 +288,12 @@ class Dns(Protocol):
             error = NO_ANSWER if is_timeout else exchange.failure.value
         message = "the resolver did not answer" if error == NO_ANSWER else ""
         return Description(f"DNS {query.type}", blocks, error, message)
+
+
+def _packed(address: str) -> bytes:
+    """16 bytes, IPv4 mapped. ValueError for what is no address."""
+    parsed = ip_address(address)
+    return parsed.packed if parsed.version == 6 else bytes(10) + b"\xff\xff" + parsed.packed
 
 
 def _captured(stream: Stream, size: int) -> Read[bytes]:

@@ -133,10 +133,14 @@ class Redis(Protocol):
         error, is_hit = (reply.error, _is_hit(reply)) if reply is not None else ("", None)
         connection, failure = exchange.connection, exchange.failure
         if exchange.role is _CLIENT:
-            address, port = connection.remote_address, connection.remote_port
+            server = (
+                connection.remote_address,
+                connection.remote_port,
+                connection.server_name,
+            )
         else:
-            address, port = connection.local_address, connection.local_port
-        found = _described(redaction.shape(words) if words else (), error, is_hit, address, port)
+            server = (connection.local_address, connection.local_port, "")
+        found = _described(redaction.shape(words) if words else (), error, is_hit, server)
         if failure is None or failure is _AGENT_EXIT:
             return found
         return Description(found.name, found.attributes, failure.value)
@@ -207,12 +211,11 @@ def _described(
     words: tuple[bytes, ...],
     error: str,
     is_hit: bool | None,  # noqa: FBT001  # a part of the key, not a switch of behaviour
-    address: bytes,
-    port: int,
+    server: tuple[bytes, int, str],
 ) -> Description:
-    """All commands of one pattern and outcome, at one server."""
+    """All commands of one pattern and outcome, at one server: its address, port and name."""
     asked = _common(words, error, is_hit if words and words[0].upper() in READS else None)
-    blocks = (asked, *server_at(address, port).attributes) if port else (asked,)
+    blocks = (asked, *server_at(*server).attributes) if server[1] else (asked,)
     return Description(str(asked.items[1][1]), blocks, error or None)
 
 

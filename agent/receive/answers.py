@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from agent.export.otlp import utf8, varint
+from agent.spans.wire import utf8, varint
 
 INVALID_ARGUMENT: Final = 3
 RESOURCE_EXHAUSTED: Final = 8

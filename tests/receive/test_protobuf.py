@@ -14,6 +14,7 @@ from agent.export import otlp, otlp_read
 from agent.export.otlp_json import encode_line
 from agent.receive.protobuf import read_request
 from agent.spans.span import Span
+from agent.spans.wire import varint
 from tests.receive.sending import SPAN_ID, TRACE_ID, add, message, one
 from tests.store.made import any_spans, as_read, fields
 
@@ -109,15 +110,15 @@ def test_what_is_nested_too_deeply_is_refused():
     value = b"\x18\x01"  # int_value
     for _ in range(2000):
         for tag in (b"\x0a", b"\x2a"):  # ArrayValue.values, AnyValue.array_value
-            value = tag + otlp.varint(len(value)) + value
-    pair = b"\x0a\x01k\x12" + otlp.varint(len(value)) + value
+            value = tag + varint(len(value)) + value
+    pair = b"\x0a\x01k\x12" + varint(len(value)) + value
     for tag in (
         b"\x4a",
         b"\x12",
         b"\x12",
         b"\x0a",
     ):  # attributes, spans, scope_spans, resource_spans
-        pair = tag + otlp.varint(len(pair)) + pair
+        pair = tag + varint(len(pair)) + pair
     with pytest.raises(SpanFileError):
         read_request(pair)
 

@@ -4,6 +4,10 @@ The hot path (`table.py`) recognises the common shape by itself. Everything else
 with holes, chunks, pipelining, upgrades. A session begins at any message boundary, with the exchanges that are under
 way, and is over when it is at a boundary again with nothing under way.
 
+Where responses name their requests, a hole in which a message begins does not stop it: that direction is astray until
+a turn of it begins with something that is surely a message. Requests that were missed show by their responses; of
+responses that were missed nobody knows to whom they were, so all that is under way is given up.
+
 A session reads only what it can be sure of. At the first trouble it stops, and says in `trouble` what it was: the
 table gives it up, and goes on with a new one where the next request is sure to begin.
 """
@@ -15,6 +19,7 @@ import typing
 from typing import Any
 
 from agent.errors import Gap, ProtocolError
+from agent.protocols import MAX_CLASSIFY, Verdict
 from agent.protocols.pairing import Exchange
 from agent.stream import EndOfStream, Stream
 
@@ -51,6 +56,8 @@ class Session:
     """One connection's two directions. `requests` and `responses` are its streams."""
 
     __slots__ = (
+        "_found_at",
+        "_is_astray",
         "_is_begun",
         "_listener",
         "_protocol",
@@ -58,6 +65,7 @@ class Session:
         "_role",
         "answered",
         "failure",
+        "given_up",
         "is_ending",
         "is_uncounted",
         "requests",
@@ -92,6 +100,12 @@ class Session:
         """Responses, paired by id, whose request was not seen; whoever counts them sets it to 0."""
         self.answered: list[Exchange] = []
         """Exchanges whose response, or the next part of it, was read in the last step, where they are paired by id."""
+        self.given_up: list[Exchange] = []
+        """Exchanges whose response may have been in a hole; whoever counts them clears it."""
+        self._is_astray = [False, False]
+        """Where in this direction a message begins is not known."""
+        self._found_at = [-1, -1]
+        """Where one was last found again: what cannot be read there is not tried twice."""
         self._is_begun = False
         """The head of the request that is being read is known."""
         self.failure: Exception | None = None
@@ -112,8 +126,8 @@ class Session:
         """At a message boundary in both directions, with nothing under way."""
         requests, responses = self.requests, self.responses
         return (
-            self._readers[0] is None
-            and self._readers[1] is None
+            self._readers == [None, None]
+            and self._is_astray == [False, False]
             and requests.position == requests.end
             and responses.position == responses.end
             and not self._protocol.pairing.pending
@@ -148,6 +162,8 @@ class Session:
             self._is_begun = False
             if not self._protocol.is_answered(message):
                 exchange = self._protocol.pairing.end_unanswered()
+                if exchange is None:
+                    return
                 exchange.end_ns = self.requests.now_ns
                 self._listener.ended(exchange)
 
@@ -188,7 +204,7 @@ class Session:
             is_new = not self.is_ending or self.is_within_head
             self.is_uncounted = is_new and not self._protocol.pairing.pending
 
-    def _read(  # noqa: C901  (each way in which a reader may stop)
+    def _read(  # noqa: C901, PLR0912  (each way in which a reader may stop)
         self,
         direction: int,
         stream: Stream,
@@ -198,13 +214,15 @@ class Session:
         """Step one direction's reader until it needs more bytes, or there is trouble."""
         read = (self._protocol.request, self._protocol.response)[direction]
         while self.trouble is None:
+            if self._is_astray[direction] and not self._find(direction, stream):
+                return
             reader = self._readers[direction]
             if reader is None:
                 if stream.position == stream.end:
                     return
                 if stream.is_at_gap:
-                    self.trouble = Trouble.GAP
-                    return
+                    self._miss(direction)
+                    continue
                 reader = self._readers[direction] = read(stream)
             try:
                 message = next(reader)
@@ -216,7 +234,7 @@ class Session:
                 self._readers[direction] = None
                 return
             except Gap:
-                self.trouble = Trouble.GAP
+                self._miss(direction)
             except ProtocolError:
                 self.trouble = Trouble.GARBAGE
             except Exception as error:  # noqa: BLE001  (the wall: a bug in a parser must not stop the agent)
@@ -226,3 +244,40 @@ class Session:
                 if message is None:
                     return
                 begun(message)
+
+    def _miss(self, direction: int) -> None:
+        """A message begins, or goes on, in a hole."""
+        pairing = self._protocol.pairing
+        if pairing.is_ordered:
+            self.trouble = Trouble.GAP
+            return
+        self._readers[direction] = None
+        self._is_begun &= bool(direction)
+        self._is_astray[direction] = True
+        self._protocol.missed(is_server=bool(direction))
+        if direction:
+            self.given_up += pairing.pending
+            pairing.clear()
+
+    def _find(self, direction: int, stream: Stream) -> bool:
+        """Whether a turn begins with a message; what comes before is left."""
+        wanted = (Verdict.REQUEST, Verdict.RESPONSE)[direction]
+        if stream.position < stream.turn_end:
+            _leave(stream, stream.turn_end)
+        if stream.position == stream.turn_end < stream.end:
+            head = stream.peek(MAX_CLASSIFY)
+            verdict = self._protocol.classify(head)
+            if verdict is wanted and stream.position != self._found_at[direction]:
+                self._found_at[direction] = stream.position
+                self._is_astray[direction] = False
+                return True
+            if verdict is Verdict.MORE and stream.position + len(head) == stream.end:
+                return False
+        _leave(stream, stream.end)
+        return False
+
+
+def _leave(stream: Stream, target: int) -> None:
+    """Walk to a place that has passed."""
+    for _ in stream.skip(target - stream.position):
+        raise AssertionError("it has not passed")

@@ -706,10 +706,13 @@ class Connections:
                 self._ledger.limits["stream_bytes"] += session.dropped
 
     def _count_unasked(self, session: Session) -> None:
-        """Answers to requests that were not seen, read since this was asked last."""
+        """Answers to requests that were not seen, and what may have been answered in a hole, since this was asked last."""
         why = Trouble.NO_REQUEST.value
         _count(self._ledger, self._ledger.unparsed, why, session.unasked)
         session.unasked = 0
+        for exchange in session.given_up:
+            self._abandon(exchange, self._ledger.unparsed, Trouble.GAP.value)
+        session.given_up.clear()
 
     def _forget_pending(self, connection: Connection) -> None:
         connection.quick = None

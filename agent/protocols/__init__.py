@@ -169,7 +169,7 @@ class Protocol(ABC):
         self.pairing.clear()
 
     def missed(self, *, is_server: bool) -> None:
-        """Duplex: bytes that the server, else the client, said were not understood, and reading begins anew behind them."""
+        """Duplex, or paired by id: bytes that the server, else the client, said were not understood; reading begins anew behind them."""
         del is_server
 
     @classmethod

@@ -191,6 +191,10 @@ class Cassandra(Protocol):
         super().forget()
         self._segments = [None, None]
 
+    def missed(self, *, is_server: bool) -> None:
+        """A frame lay in a hole of its segment, and with it all behind it."""
+        self._segments[is_server] = None
+
     def _read(self, direction: int, stream: Stream, reader: Any) -> Generator[Any, None, Any]:
         """With or without segments."""
         yield from stream.wait()

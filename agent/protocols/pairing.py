@@ -129,13 +129,15 @@ class ById:
     The reader of a response calls `choose` before it tells of it. The reader of a request refuses an id that `is_pending`.
     """
 
-    __slots__ = ("_by_id", "_chosen", "_given_up")
+    __slots__ = ("_by_id", "_chosen", "_given_up", "_last")
 
     is_ordered: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._by_id: dict[Hashable, Exchange] = {}
         self._chosen: Hashable = None
+        self._last: Hashable = None
+        """Of the request that began last; None if it has left."""
         self._given_up: dict[Hashable, None] = {}
 
     @property
@@ -151,6 +153,7 @@ class ById:
         """A request's head is known."""
         number = exchange.request.id
         self._given_up.pop(number, None)
+        self._last = number
         self._by_id[number] = exchange
 
     def choose(self, number: Hashable) -> bool:
@@ -167,11 +170,13 @@ class ById:
 
     def end(self) -> Exchange:
         """The chosen response is whole: its exchange leaves."""
+        if self._chosen == self._last:
+            self._last = None
         return self._by_id.pop(self._chosen)
 
-    def end_unanswered(self) -> Exchange:
-        """The request that was read last is whole, and nothing answers it: its exchange leaves."""
-        return self._by_id.popitem()[1]
+    def end_unanswered(self) -> Exchange | None:
+        """The request that was read last is whole, and nothing answers it: its exchange leaves; None if it has left."""
+        return self._by_id.pop(self._last, None)
 
     def clear(self) -> None:
         """Nothing is under way any more; answers that come all the same are nobody's."""
@@ -179,3 +184,4 @@ class ById:
         for number in list(self._given_up)[:-MAX_GIVEN_UP]:
             del self._given_up[number]
         self._by_id.clear()
+        self._last = None

@@ -188,3 +188,51 @@ class Numbers:
 
     def ended(self, exchange: Exchange) -> None:
         self.ends.append(exchange.request.id)
+
+
+def piece(stream, data: bytes, size: int = 0) -> None:
+    stream.feed(stream.end, data, size or len(data), 1)
+
+
+def test_a_request_in_a_hole_shows_by_its_response():
+    heard = Numbers()
+    session = Session(Mongodb(), Role.CLIENT, heard, positions=(0, 0))
+    pings = [mongo.command(number, {"ping": 1}) for number in range(9)]
+    piece(session.requests, pings[1] + pings[2][:10], len(pings[1] + pings[2] + pings[3]))
+    session.step()
+    piece(session.requests, pings[4])  # of the same turn: nobody knows whether it is a beginning
+    session.step()
+    assert (session.trouble, session.is_idle) == (None, False)
+    session.requests.end_turn(session.requests.end, 1)
+    piece(session.responses, b"".join(mongo.reply(number, {"ok": 1}) for number in (3, 1, 2, 4)))
+    session.step()
+    assert (heard.ends, session.unasked, session.given_up) == ([1], 3, [])
+    piece(session.requests, pings[5][:20])
+    session.step()
+    piece(session.requests, pings[5][20:])
+    piece(session.responses, mongo.reply(5, {"ok": 1}))
+    session.step()
+    assert (heard.ends, session.trouble, session.is_idle) == ([1, 5], None, True)
+
+
+def test_a_response_in_a_hole_gives_up_what_is_under_way():
+    heard = Numbers()
+    session = Session(Mongodb(), Role.CLIENT, heard, positions=(0, 0))
+    piece(session.requests, b"".join(mongo.command(number, {"ping": 1}) for number in (1, 2, 3)))
+    session.step()
+    session.requests.end_turn(session.requests.end, 1)
+    answer = mongo.reply(1, {"ok": 1})
+    piece(session.responses, answer + answer[:5], 3 * len(answer))
+    session.step()
+    assert (heard.ends, [each.request.id for each in session.given_up]) == ([1], [2, 3])
+    session.responses.end_turn(session.responses.end, 1)
+    piece(session.requests, mongo.command(4, {"ping": 1}))
+    session.step()
+    # Not a beginning; then, in the next turn, one, and what was given up is answered after all.
+    piece(session.responses, answer[9:])
+    session.step()
+    session.responses.end_turn(session.responses.end, 1)
+    piece(session.responses, mongo.reply(3, {"ok": 1}) + mongo.reply(4, {"ok": 1}))
+    session.step()
+    assert (heard.ends, session.unasked, session.trouble) == ([1, 4], 0, None)
+    assert session.is_idle

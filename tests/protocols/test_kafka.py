@@ -281,3 +281,42 @@ def request_of():
     reading = Reading(Kafka(), "request")
     reading.feed(whole(kafka.request("Metadata", 12, 1, topics=[]))[0])
     return reading.messages[0]
+
+
+def test_pipelined_batches_beyond_what_is_captured_are_counted_and_the_next_ones_are_read():
+    """So a producer works: several requests of 100 KB in a turn, of which the first 16 KB are captured."""
+    socket = client()
+    batch = kafka.records(*[b"x" * 1000] * 60)
+    socket.asks(kafka.request("Metadata", 5, 100, topics=[])).answers(kafka.metadata_(5, 100))
+    for first in (1, 6, 11):
+        numbers = range(first, first + 5)
+        for number in numbers:
+            socket.asks(kafka.produce_(number=number, topics={"orders": [batch]}))
+        for number in numbers:
+            socket.answers(kafka.produced(number=number))
+    run = play(socket.close().host)
+    assert [told(span) for span in run.spans[1:]] == [("producer", "send orders", 60)] * 3
+    assert run.counts == {"captured": 16, "spans": 4, "unparsed": {"request_not_seen": 12}}
+    assert run.outside.muted == []
+
+
+def test_responses_beyond_what_is_captured_are_given_up_and_the_next_ones_are_read():
+    host = Host()
+    socket = host.connect(server=("10.0.0.1", 9092), budgets=(2048, 16384))
+    batch = kafka.records(*[b"x" * 1000] * 6)
+    for first in (1, 6, 11):
+        numbers = range(first, first + 3)
+        socket.asks(b"".join(kafka.fetch_(number=number) for number in numbers))
+        for number in numbers:
+            socket.answers(kafka.fetched(number=number, topics={"orders": batch}))
+    run = play(socket.close().host)
+    assert [told(span) for span in run.spans] == [("client", "poll orders", 6)] * 3
+    assert run.counts == {"captured": 9, "spans": 3, "unparsed": {"gap": 6}}
+
+
+def test_an_answer_that_nobody_wanted_comes_before_its_request_is_whole():
+    data = kafka.produce_(acks=0, number=1, topics={"orders": [kafka.records(b"x" * 3000)]})
+    socket = client().asks(data[:2000]).answers(kafka.produced(number=1)).asks(data[2000:])
+    socket.asks(kafka.fetch_(number=3)).answers(kafka.fetched(number=3))
+    run = play(socket.close().host)
+    assert [span.name for span in run.spans] == ["send orders", "poll orders"]

@@ -52,6 +52,7 @@ def test_responses_say_which_request_they_answer():
     assert pairing.end() is second
     assert pairing.answering() is None
     assert pairing.end_unanswered() is third
+    assert pairing.end_unanswered() is None
     assert list(pairing.pending) == [first]
 
 

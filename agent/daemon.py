@@ -452,6 +452,7 @@ def process_facts(resource: Resource, runtime: Any) -> dict[str, Any]:
         "resource": list(resource.attributes),
         "uses_goroutines": runtime.uses_goroutines,
         "is_proxy": runtime.is_proxy,
+        "reuses_threads": runtime.reuses_threads,
     }
 
 

@@ -42,6 +42,7 @@ FOUND: Final = {
     correlate.RULE_HANDOFF: "the thread that received that request woke the idle thread that then made this call",
     correlate.RULE_GOROUTINE: "the goroutine that made this call received that request, or was made in the course of it",
     correlate.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
+    correlate.RULE_RESULT: "the thread that made this call, or the one that made that, then answered that request, or woke the thread that waited to answer it",
     correlate.RULE_TASK: "the task that made this call, or one that made that task, received that request",
     TRACEPARENT: _HEADER.format("traceparent"),
     B3: _HEADER.format("b3 or X-B3-… header"),
@@ -57,6 +58,7 @@ WITHIN_PROCESS: Final = frozenset(
         correlate.RULE_THREAD,
         correlate.RULE_OPENER,
         correlate.RULE_HANDOFF,
+        correlate.RULE_RESULT,
         correlate.RULE_TASK,
         correlate.RULE_GOROUTINE,
     }
@@ -69,7 +71,7 @@ NOT_FOUND: Final = {
     RULE_SENT: "the request left with the ids of another trace, before it was known for what it was made; there is a link to that",
     correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads; the goroutine that made this call is not known, or it is not known which request it was made for",
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
-    correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one",
+    correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one; and when it was done, no request alone had the result",
     correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }

@@ -23,7 +23,9 @@ from agent.kernel.layout import enum, structs
 from agent.protocols import Role, load_all
 from agent.routes import Routes
 from agent.traces.build import Builder
-from agent.traces.correlate import Correlator, remote_decision
+from agent.traces.correlate import Correlator
+from agent.traces.held import Held
+from agent.traces.sampler import remote_decision
 from agent.traces.stamps import Stamp
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ class Pipeline:
         self._emit = emit
         self._sampler = sampler
         self._correlator = Correlator(ids, contexts)
+        self._held = Held(ledger.limits)
         self._builder = Builder(unix_offset_ns, policy)
         self._routes: dict[str, Routes] = {}
         self._parties: dict[int, Party] = {}
@@ -183,6 +186,10 @@ class Pipeline:
             ended.packer.unpack_from,
             ended.size,
             self.datagrams.end,
+        )
+        self._take_other[_KINDS["EVENT_THREAD_EXIT"]] = (
+            _EVENTS["exit_event"],
+            self._take_thread_exit,
         )
         self._take_other[KIND_PROCESS] = (_EVENTS["event_header"], self._take_process)
         self._unknown = (_EVENTS["event_header"], self._take_unknown)
@@ -254,6 +261,10 @@ class Pipeline:
         self.connections.exited(fields[1], fields[0])
         self._processes.exited(fields[1])
 
+    def _take_thread_exit(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        del payload
+        self._correlator.left(fields[1], fields[2], fields[0])
+
     def _take_context(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
         socket, trace_id, span_id, parent_id, sequence, _, decision, is_remote = fields[5:13]
@@ -310,8 +321,25 @@ class Pipeline:
         finished = self.connections.finished
         self.datagrams.expire(self.now_ns)
         until = self.now_ns - SETTLE_NS
+        has_jobs = self._correlator.has_jobs and not everything
         while finished and (everything or finished[0].end_ns <= until):
-            self._finish(finished.popleft())
+            exchange = finished.popleft()
+            if has_jobs:
+                self._finish_in_turn([exchange])
+            else:
+                self._finish(exchange)
+        for exchange in self._held.empty() if everything else self._held.expire(self.now_ns):
+            self._finish(exchange)
+            self._finish_in_turn(self._held.release(exchange))
+
+    def _finish_in_turn(self, exchanges: list[Exchange]) -> None:
+        """Make spans of exchanges, unless they have to wait for others, and of those that have waited for them."""
+        held = self._held
+        for exchange in exchanges:
+            blocker = self._correlator.blocker(exchange)
+            if blocker is None or not held.hold(exchange, blocker, self.now_ns):
+                self._finish(exchange)
+                exchanges.extend(held.release(exchange))
 
     def finish(self, time_ns: int) -> None:
         """The end: tell what is under way, settle all."""

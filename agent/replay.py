@@ -30,6 +30,7 @@ class RecordedRuntime:
 
     uses_goroutines: bool = False
     is_proxy: bool = False
+    reuses_threads: bool = False
 
 
 class RecordedProcesses:
@@ -50,7 +51,11 @@ class RecordedProcesses:
     def recorded(self, pid: int, facts: dict[str, Any]) -> None:
         """A recording tells who a process is."""
         attributes = [(_text(key), _value(value)) for key, value in facts["resource"]]
-        runtime = RecordedRuntime(bool(facts["uses_goroutines"]), bool(facts["is_proxy"]))
+        runtime = RecordedRuntime(
+            bool(facts["uses_goroutines"]),
+            bool(facts["is_proxy"]),
+            bool(facts.get("reuses_threads")),  # a fact that older recordings lack
+        )
         self._known[pid] = (Resource(attributes), runtime)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:

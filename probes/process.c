@@ -100,17 +100,32 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 	return 0;
 }
 
+static __always_inline void tell_exit(u32 kind)
+{
+	struct exit_event *event = records.ringbuf_reserve(sizeof(struct exit_event));
+
+	if (!event) {
+		count(COUNT_LOST_RING_FULL_PROCESS);
+		return;
+	}
+	fill_header(&event->header, kind, bpf_ktime_get_ns());
+	count(COUNT_SUBMITTED);
+	records.ringbuf_submit(event, wake_flags(sizeof(struct exit_event)));
+}
+
 /* Runs for every thread; the last one stands for the process. Its files are closed after this. */
 RAW_TRACEPOINT_PROBE(sched_process_exit)
 {
 	void *task = (void *)ctx->args[0];
 	void *group = (void *)read_u64(task + OFFSETOF_task_struct__signal);
-	struct exit_event *event;
 	u8 *watch;
 	bool was_watched = is_watched();
 	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *thread = was_watched ? threads.lookup(&tid) : NULL;
 
-	if (was_watched)
+	if (thread && is_exit_told(thread))
+		tell_exit(EVENT_THREAD_EXIT);
+	if (thread)
 		threads.delete(&tid);
 	if (read_u32(group + OFFSETOF_signal_struct__live))
 		return 0;
@@ -120,13 +135,6 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 		*watch = WATCH_UNDECIDED;
 	if (!was_watched)
 		return 0;
-	event = records.ringbuf_reserve(sizeof(struct exit_event));
-	if (!event) {
-		count(COUNT_LOST_RING_FULL_PROCESS);
-		return 0;
-	}
-	fill_header(&event->header, EVENT_EXIT, bpf_ktime_get_ns());
-	count(COUNT_SUBMITTED);
-	records.ringbuf_submit(event, wake_flags(sizeof(struct exit_event)));
+	tell_exit(EVENT_EXIT);
 	return 0;
 }

@@ -37,18 +37,62 @@ static __always_inline u64 futex_of(void *registers, bool is_wake)
 	return read_u64(registers + OFFSETOF_pt_regs__di) & ~7ULL;
 }
 
-/* `waker` is NULL for a thread that nothing is known of. */
+/* A thread that waits with a request of its own is woken: who has its result is done with the job. `waker` is NULL for a
+ * thread that nothing is known of. */
+static __always_inline void give_result(struct thread *waker, u32 waker_tid, struct thread *woken)
+{
+	if (!waker || waker->own_socket)
+		return;
+	if (woken->result >> 32 == waker->job >> 32 && !waker->is_busy)
+		return; /* it has given it, and lets go of a lock now */
+	if (is_new(waker) && !waker->is_busy)
+		return;
+	woken->result = waker->job;
+	woken->result_ns = bpf_ktime_get_ns();
+	next_job(waker, waker_tid);
+	if (is_cause_live(waker))
+		waker->cause = CAUSE_BACKLOG;
+}
+
+/* Whether a wake by `giver`, NULL for a thread without work, is about something else than new work. */
+static __always_inline bool is_aside(const struct thread *giver, struct thread *woken, u64 futex)
+{
+	bool is_same = giver && giver->own_socket == woken->cause_socket && giver->own_turn == woken->cause_turn;
+
+	if (is_new(woken)) {
+		if (giver && !is_same)
+			woken->cause = CAUSE_UNCLEAR;
+		return true;
+	}
+	if (woken->idle_at == futex) {
+		/* Some runtimes let a thread wait for everything at one place (Java): locks are let go by any thread. */
+		if (!giver && woken->is_busy)
+			woken->cause = CAUSE_UNCLEAR;
+		return !giver && woken->is_busy;
+	}
+	if (woken->own_socket && (!giver || giver->is_answered)) {
+		/* It has answered. Where it is idle it will be woken again, by a lock hardly. */
+		woken->idle_at = futex;
+		return true;
+	}
+	if (!giver)
+		return true;
+	if (woken->idle_at && (is_cause_live(woken) || woken->is_busy)) {
+		/* In the middle of its work, for something that others hold; or it idles elsewhere from now on. */
+		woken->cause = CAUSE_UNCLEAR;
+		if (!giver->is_answered)
+			woken->idle_at = futex;
+		return true;
+	}
+	return false;
+}
+
+/* `waker` as above. */
 static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
 {
 	struct thread *woken = threads.lookup(&pid), fresh = {};
 	struct thread *giver = waker && waker->own_socket ? waker : NULL;
 
-	if (woken && woken->own_socket && !woken->is_answered) {
-		/* It waits for a result. Who has it is done with the job. */
-		if (waker && !giver && is_cause_live(waker))
-			waker->cause = CAUSE_BACKLOG;
-		return;
-	}
 	if (!woken) {
 		if (!giver)
 			return;
@@ -57,17 +101,15 @@ static __always_inline void hand_over(struct thread *waker, u32 pid, u64 futex)
 		if (!woken)
 			return;
 	}
-	if (is_cause_live(woken) && woken->idle_at && woken->idle_at != futex) {
-		/* It waited elsewhere than where it is idle: in the middle of its work, for something that others hold. */
-		if (giver) {
-			woken->cause = CAUSE_UNCLEAR;
-			woken->idle_at = futex;
-		}
+	if (is_aside(giver, woken, futex))
 		return;
-	}
 	woken->own_socket = 0;
+	woken->is_answered = 0;
 	woken->is_used = 0;
+	woken->is_made = 0;
+	woken->is_cause_passed = 0;
 	woken->idle_at = futex;
+	next_job(woken, pid);
 	if (!giver || giver->is_doubtful) {
 		woken->cause = CAUSE_UNCLEAR;
 		return;
@@ -84,6 +126,7 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 	void *task = (void *)ctx->args[0];
 	u64 me = bpf_get_current_pid_tgid();
 	u32 tid = (u32)me, pid;
+	struct thread *woken;
 	struct runtime *runtime;
 	void *registers, *myself;
 	u64 at, futex, offset;
@@ -107,6 +150,10 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 	runtime = runtime_now();
 	if (runtime && futex >= runtime->locks_start && futex < runtime->locks_end)
 		return 0;
-	hand_over(threads.lookup(&tid), pid, futex);
+	woken = threads.lookup(&pid);
+	if (woken && woken->own_socket && !woken->is_answered)
+		give_result(threads.lookup(&tid), tid, woken);
+	else
+		hand_over(threads.lookup(&tid), pid, futex);
 	return 0;
 }

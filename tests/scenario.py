@@ -78,14 +78,28 @@ class Host:
         }
         self.records.append(layout.pack(**header, **fields) + payload)
 
+    def leaves(self, *, process: int, thread: int) -> None:
+        """A thread is gone that was doubtful."""
+        self.now_ns += self.step_ns
+        kind = KINDS["EVENT_THREAD_EXIT"]
+        header = {"time_ns": self.now_ns, "tgid": process, "tid": thread, "kind": kind}
+        self.records.append(EVENTS["exit_event"].pack(**header))
+
     def process(
-        self, number: int, name: str, *, is_proxy: bool = False, uses_goroutines: bool = False
+        self,
+        number: int,
+        name: str,
+        *,
+        is_proxy: bool = False,
+        uses_goroutines: bool = False,
+        reuses_threads: bool = False,
     ) -> Host:
         """Who a process is, as a recording tells it."""
         facts = {
             "resource": [["service.name", name], ["process.pid", number]],
             "is_proxy": is_proxy,
             "uses_goroutines": uses_goroutines,
+            "reuses_threads": reuses_threads,
         }
         header = EVENTS["event_header"].pack(kind=KIND_PROCESS, tgid=number)
         self.records.append(header + json.dumps(facts).encode())

@@ -70,7 +70,7 @@ def test_every_pid_has_a_place():
 
 def test_facts_of_a_process_come_back_from_a_recording():
     resource = Resource((("service.name", "shop"), ("process.command_args", ("a", "b")), ("n", 7)))
-    runtime = RecordedRuntime(uses_goroutines=True, is_proxy=False)
+    runtime = RecordedRuntime(uses_goroutines=True, is_proxy=False, reuses_threads=True)
     told = json.loads(json.dumps(process_facts(resource, runtime)))
     processes = RecordedProcesses()
     processes.recorded(10, told)

@@ -55,6 +55,8 @@ MAX_EXITED: Final = 4096
 """Processes that ended lately: more than end in EXIT_NS."""
 EXIT_NS: Final = 1_000_000_000
 """How long the kernel may take to close the sockets of a process that ended."""
+CAUSE_RESULT: Final = 6
+"""Its namesake in probes/include/events.h."""
 LOST_RECORDS: Final = "ring_full"
 CLOSE_ENDED_BY_PEER: Final = 0x80000000
 """Its namesake in probes/include/events.h."""
@@ -93,6 +95,9 @@ class Follower(typing.Protocol):
 
     def resumed_any(self, exchanges: list[Exchange], tid: int) -> None:
         """Bytes of these came in together, or, where there are none, of one that is not known yet."""
+
+    def answered(self, exchange: Exchange, job: int, done_ns: int) -> None:
+        """The first bytes of an answer left, and say which job was done for it, as far as that can be told, and when."""
 
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
@@ -204,6 +209,10 @@ class Connections:
         connection.last_used_ns = fields[0]
         connection.tid = fields[2]
         connection.origin = fields[16:] if fields[16] or fields[20] else None
+        if fields[20] == CAUSE_RESULT:
+            pending = connection.pending()
+            if len(pending) == 1:
+                self._follower.answered(pending[0], fields[17], fields[18])
         if connection.speaks is None and not (
             turn == 1 and _is_expected(connection, fields, payload) and self._provide(connection)
         ):

@@ -63,6 +63,10 @@ class Exchange:
     """The thread that began to work for it."""
     alone_since = 0
     """Of a server: told by `traces.overlaps` whether it is the only one of its process; 0: it is not."""
+    job: tuple[int, int] | None = None
+    """Of a client's, until its parent is decided: the job that it is a part of, by which its parent is still to be found."""
+    given: Exchange | None = None
+    """With `job`: the server exchange for which its thread was woken or made."""
     join_key: Any = None
     """What the other end of the connection, if it is on this host, has in common with this one."""
     parent: Exchange | None = None

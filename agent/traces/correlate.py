@@ -15,16 +15,16 @@ loops connect in one turn and send in a later one.
 
 What a thread was handed is the kernel side's word (`struct origin` in probes/include/events.h): the connection and turn of
 the request that the other thread had received last. It counts before what the thread received as a client, and is over
-when the thread receives a request itself.
+when the thread receives a request itself. A woken thread is believed where the request was the only one of its process all
+the while (overlaps.py); else its calls wait until it shows whose job they were a part of (`result`, jobs.py).
 
 Where that is not enough to tell, there is no parent, and `rule` says why:
 - a worker that goes on with a next job is not woken for it (`refused:backlog`), or is woken by a thread of which nobody
   knows what it works for, or while other requests of the process are under way, so that it may have taken another one's job
-  (`refused:handoff`, overlaps.py);
+  (`refused:handoff`), and no request alone has the result;
 - goroutines move between threads, so their thread says nothing: it goes by the goroutine (goroutines.py), where it is known;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
-  socket at a time, are
-  taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
+  socket at a time, are taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
   claimed.
 
 Both ends of a connection name a request by the same key: the client's address and port and the request's first TCP
@@ -42,7 +42,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.protocols import Role
 from agent.traces.goroutines import Goroutines
+from agent.traces.jobs import Jobs
 from agent.traces.overlaps import Overlaps
+from agent.traces.served import Served
 from agent.traces.settle import Relation, Tie, tie
 from agent.traces.stamps import Stamps
 
@@ -56,6 +58,7 @@ RULE_THREAD: Final = "thread"
 RULE_OPENER: Final = "opener"
 RULE_HANDOFF: Final = "handoff"
 RULE_CREATED: Final = "created"
+RULE_RESULT: Final = "result"
 RULE_TASK: Final = "task"
 RULE_GOROUTINE: Final = "goroutine"
 RULE_NONE: Final = "none"
@@ -79,23 +82,16 @@ _CLIENT: Final = Role.CLIENT
 CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR, CAUSE_TASK = range(6)
 CAUSE_USED: Final = 256
 CAUSE_MIXED: Final = 512
+CAUSE_PASSED: Final = 1024
 """As in probes/include/events.h."""
 _CAUSE_KIND: Final = 255
-MAX_SERVED: Final = 4096
-"""Connections whose last request is known by its turn. Those of one that was answered are kept, too, for work after it:
-two exchanges for each, 3 KB."""
 
 _WORK: Final = frozenset(
-    (RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_TASK, RULE_GOROUTINE)
+    (RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_RESULT, RULE_TASK, RULE_GOROUTINE)
 )
 """Rules that find the work for which a call was made."""
 
 Key = tuple[Any, int]
-MAX_POOLED: Final = 4096
-"""Processes; beyond, the one that was seen first is taken for one without pools until its next wake-up."""
-Served = tuple[int, "Exchange | None"]
-"""A turn and the exchange whose request it is; None if there are several in it."""
-_NEVER: Final[Served] = (0, None)
 Origin = tuple[int, int, int, int, int]
 """As in `connections.table`."""
 
@@ -111,12 +107,12 @@ class Correlator:
         """By thread: what it works for."""
         self._open: dict[int, int] = {}
         """By thread: server exchanges that began in it and are under way."""
-        self._served: dict[int, tuple[Served, Served]] = {}
-        """By socket: the last request there, and the one before it, for what a task does after its response."""
+        self._served = Served()
         self._goroutines = Goroutines()
         self._overlaps = Overlaps()
-        self._pooled: dict[int, None] = {}
-        """Processes in which threads were woken for work: one that such a thread makes may be made for another's."""
+        self._jobs = Jobs()
+        self.has_jobs = False
+        """There were calls whose parents show only later."""
         self._waiting: dict[Key, Exchange] = {}
         """By key: requests seen at one end."""
         self._sent: OrderedDict[Key, Exchange] = OrderedDict()
@@ -156,7 +152,7 @@ class Correlator:
                 self._work.clear()
             self._work[tid] = exchange
             self._open[tid] = self._open.get(tid, 0) + 1
-            self._serve(exchange)
+            self._served.add(exchange)
             self._overlaps.begun(exchange)
             if origin is not None and origin[0]:
                 self._goroutines.serves(exchange, origin[0])
@@ -195,6 +191,15 @@ class Correlator:
         else:
             self._work.pop(tid, None)
 
+    def answered(self, exchange: Exchange, job: int, done_ns: int) -> None:
+        """Its answer has begun, and claims a job that was over then."""
+        if self.has_jobs:
+            self._jobs.claim((exchange.connection.tgid, job), exchange, done_ns)
+
+    def left(self, tgid: int, tid: int, time_ns: int) -> None:
+        """A thread is gone that was made for a request, and of which that was doubtful."""
+        self._jobs.left(tgid, tid, time_ns)
+
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
         if exchange.role is _SERVER:
@@ -208,10 +213,31 @@ class Correlator:
             else:
                 opened.pop(thread, None)
 
+    def blocker(self, exchange: Exchange) -> Exchange | None:
+        """Another one that must have been settled before the trace of this one is known; None if it is known now."""
+        return self._jobs.blocker(exchange, self._overlaps)
+
+    def _decide(self, call: Exchange) -> None:
+        """All is known that will be of the job that a call was a part of."""
+        is_after = call.rule == REFUSED_BACKLOG
+        if call.parent is None and self._jobs.has_left(call, self._overlaps, is_after=is_after):
+            call.parent, call.rule = call.given, RULE_CREATED
+        if call.parent is None:
+            call.parent = self._jobs.owner(call)
+            call.rule = RULE_RESULT if call.parent is not None else call.rule
+        elif call.rule == RULE_CREATED:
+            claims = self._jobs.claims(call)
+            if claims and call.parent not in claims:
+                # A pool makes a thread for one request, and it takes the job of another.
+                call.parent, call.rule = None, REFUSED_HANDOFF
+        call.job = call.given = None
+
     def settle(self, exchange: Exchange) -> None:
         """Give an exchange its trace: that of its parent, or one of its own."""
         if self._waiting.get(exchange.join_key) is exchange:
             self._stop_waiting(exchange)
+        if exchange.job is not None:
+            self._decide(exchange)
         parent, remote = exchange.parent, exchange.remote
         if parent is None and not self.stamps and not exchange.trace_id:
             # Most of them: the same as below, without the calls.
@@ -226,15 +252,7 @@ class Correlator:
             if not exchange.trace_id:
                 self._settle_one(exchange)
             return
-        chain = []
-        at = exchange
-        while not at.trace_id:
-            chain.append(at)
-            parent = at.parent
-            if parent is None or parent in chain:
-                break
-            at = parent
-        for settled in reversed(chain):
+        for settled in reversed(self._unsettled(exchange)):
             self._settle_one(settled)
 
     def _stop_waiting(self, exchange: Exchange) -> None:
@@ -244,6 +262,17 @@ class Correlator:
             self._sent[exchange.join_key] = exchange
             if len(self._sent) > MAX_SENT:
                 self._sent.popitem(last=False)
+
+    def _unsettled(self, exchange: Exchange) -> list[Exchange]:
+        """An exchange and those above it that have no trace yet, in that order."""
+        chain: list[Exchange] = []
+        at: Exchange | None = exchange
+        while at is not None and not at.trace_id and at not in chain:
+            chain.append(at)
+            if at.job is not None:
+                self._decide(at)
+            at = at.parent
+        return chain
 
     def _settle_one(self, exchange: Exchange) -> None:
         """Its parent, if any, has its trace. What it was sent with comes first and last."""
@@ -284,35 +313,24 @@ class Correlator:
             exchange.trace_id = own or self._ids.trace_id()
             exchange.rule = exchange.rule if exchange.rule.startswith("refused") else RULE_NONE
 
-    def _serve(self, exchange: Exchange) -> None:
-        """A request came on its connection: what was handed on from here is known by its turn."""
-        connection, served = exchange.connection, self._served
-        before = served.pop(connection.socket, None)
-        if before is None:
-            if len(served) >= MAX_SERVED:
-                del served[next(iter(served))]
-            before = (_NEVER, _NEVER)
-        if before[0][0] == connection.turn:
-            served[connection.socket] = ((connection.turn, None), before[1])
-        else:
-            served[connection.socket] = ((connection.turn, exchange), before[0])
-
     def _handed(self, origin: Origin, tgid: int) -> tuple[Exchange | None, str]:
         """The server exchange that a thread was handed by another, and the rule; or none, and why."""
         _, _, socket, turn, cause = origin
         kind = cause & _CAUSE_KIND
         if kind == CAUSE_BACKLOG:
             return None, REFUSED_BACKLOG
-        served = self._served.get(socket, (_NEVER, _NEVER))
         if kind == CAUSE_TASK:
             # Tasks are told apart, so what it does after the response is surely done for the same request.
-            tasks = served[0][1] if served[0][0] == turn else None
-            if served[1][0] == turn:
-                tasks = served[1][1]
+            tasks = self._served.one_of_two(socket, turn)
             return tasks, RULE_TASK if tasks is not None else REFUSED_TASK
-        work = served[0][1]
-        is_unclear = kind == CAUSE_UNCLEAR or served[0][0] != turn
-        if is_unclear or work is None or self._may_be_anothers(work, tgid, kind):
+        work = None
+        if kind == CAUSE_WOKEN:
+            work = self._served.last(socket, turn)
+        elif kind == CAUSE_CREATED:
+            work = self._served.one_of_two(socket, turn)
+        is_woken = kind == CAUSE_WOKEN or cause & CAUSE_PASSED
+        if work is None or (is_woken and not self._overlaps.was_alone(work, tgid)):
+            # Of a woken one: it may have taken another job than the one that it was woken for.
             return None, REFUSED_HANDOFF
         if work.end_ns and (kind == CAUSE_WOKEN or cause & CAUSE_USED):
             # What it was handed is surely done; it may have gone on with something that nobody woke it for.
@@ -321,14 +339,12 @@ class Correlator:
             return None, REFUSED_CONCURRENT
         return work, RULE_HANDOFF if kind == CAUSE_WOKEN else RULE_CREATED
 
-    def _may_be_anothers(self, work: Exchange, tgid: int, kind: int) -> bool:
-        """Whether a pool is at work, and a worker may have taken another job than the one that it was woken for."""
-        pooled = self._pooled
-        if kind == CAUSE_WOKEN and tgid not in pooled:
-            if len(pooled) >= MAX_POOLED:
-                del pooled[next(iter(pooled))]
-            pooled[tgid] = None
-        return tgid in pooled and not self._overlaps.was_alone(work, tgid)
+    def _take_job(self, exchange: Exchange, tgid: int, origin: Origin) -> None:
+        """A call is a part of a job, whose end may tell more than its beginning."""
+        _, job, socket, turn, _ = origin
+        exchange.job = (tgid, job)
+        exchange.given = self._served.one_of_two(socket, turn)
+        self.has_jobs = True
 
     def _find_owner(self, exchange: Exchange, tid: int, origin: Origin | None) -> None:
         """For which server exchange a client exchange is made."""
@@ -337,6 +353,10 @@ class Correlator:
         opener, connection.opener = connection.opener, None
         if origin is not None and origin[4] and not runtime.uses_goroutines:
             exchange.parent, exchange.rule = self._handed(origin, connection.tgid)
+            if runtime.reuses_threads and origin[4] & CAUSE_USED:
+                exchange.parent, exchange.rule = None, REFUSED_HANDOFF
+            elif origin[1]:
+                self._take_job(exchange, connection.tgid, origin)
             if exchange.rule != REFUSED_TASK or opener is None or opener.end_ns:
                 return
         if opener is not None and not opener.end_ns:
@@ -362,21 +382,6 @@ class Correlator:
     def _working_for(self, tid: int) -> Exchange | None:
         work = self._work.get(tid)
         return work if work is not None and not work.end_ns else None
-
-
-def remote_decision(exchange: Exchange) -> bool | None:
-    """Whether the trace was sampled where it came from; None if it began here, or was left to us. Of a settled exchange.
-
-    What was made for it without passing the header on is in the same trace, and shares the decision.
-    """
-    at: Exchange | None = exchange
-    while at is not None:
-        if at.remote is not None:
-            return at.remote.is_sampled  # type: ignore[no-any-return]  # of a RemoteContext
-        if at.decision is not None:
-            return at.decision
-        at = at.parent
-    return None
 
 
 def _explains(parent: Exchange, exchange: Exchange) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a request was the only one of its process while it was under way.
+"""Which requests of a process are under way, and whether one was the only one all the while.
 
 A worker that was woken takes the job that is next, which need not be the one for which it was woken: where several requests
 are under way, who woke whom does not tell whose work is done. Measured on 6.1 (2026-11-26) with a pool of 64 threads in C, at 64
@@ -21,8 +21,9 @@ class Overlaps:
     """The server exchanges under way, by process."""
 
     def __init__(self) -> None:
-        self._processes: dict[int, list[int]] = {}
-        """By tgid: exchanges under way, and the number of its last overlap; numbers are never used twice."""
+        self._processes: dict[int, tuple[dict[Exchange, None], list[int]]] = {}
+        """By tgid: exchanges under way in the order of their beginnings, and the number of the last overlap; numbers are
+        never used twice."""
         self._numbers = count(1)
 
     def begun(self, exchange: Exchange) -> None:
@@ -32,20 +33,26 @@ class Overlaps:
         if state is None:
             if len(self._processes) >= MAX_PROCESSES:
                 del self._processes[next(iter(self._processes))]
-            state = self._processes[tgid] = [0, next(self._numbers)]
-        if state[0] > 0:
-            state[1] = next(self._numbers)
+            state = self._processes[tgid] = ({}, [next(self._numbers)])
+        under_way, number = state
+        if under_way:
+            number[0] = next(self._numbers)
         else:
-            exchange.alone_since = state[1]
-        state[0] += 1
+            exchange.alone_since = number[0]
+        under_way[exchange] = None
 
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""
         state = self._processes.get(exchange.connection.tgid)
-        if state is not None and state[0] > 0:
-            state[0] -= 1
+        if state is not None:
+            state[0].pop(exchange, None)
 
     def was_alone(self, exchange: Exchange, tgid: int) -> bool:
         """Whether no other request of the process was under way beside it, nor have two been since."""
         state = self._processes.get(tgid)
-        return state is not None and exchange.alone_since == state[1]
+        return state is not None and exchange.alone_since == state[1][0]
+
+    def oldest(self, tgid: int) -> Exchange | None:
+        """The one that has been under way for longest; None if there is none."""
+        state = self._processes.get(tgid)
+        return next(iter(state[0]), None) if state is not None else None

@@ -7,9 +7,12 @@ what the request said, so all spans of a trace share it, on all hosts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.protocols.pairing import Exchange
 
 Sampler = Callable[[bytes, bool | None], bool]
 """Of the trace id, and whether the remote parent was sampled (None: there is no remote parent)."""
@@ -31,6 +34,21 @@ def sampler(name: str, argument: str = "") -> Sampler:
     root = name.removeprefix("parentbased_")
     decide = _ratio(argument) if root == "traceidratio" else _always(decision=root == "always_on")
     return _parent_based(decide) if name.startswith("parentbased_") else decide
+
+
+def remote_decision(exchange: Exchange) -> bool | None:
+    """Whether the trace was sampled where it came from; None if it began here, or was left to us. Of a settled exchange.
+
+    What was made for it without passing the header on is in the same trace, and shares the decision.
+    """
+    at: Exchange | None = exchange
+    while at is not None:
+        if at.remote is not None:
+            return at.remote.is_sampled  # type: ignore[no-any-return]  # of a RemoteContext
+        if at.decision is not None:
+            return at.decision
+        at = at.parent
+    return None
 
 
 def _always(*, decision: bool) -> Sampler:

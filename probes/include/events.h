@@ -23,6 +23,7 @@ enum event_kind {
 	EVENT_DATAGRAM = 10,
 	EVENT_DATAGRAM_END = 11,
 	EVENT_CONTEXT = 12,
+	EVENT_THREAD_EXIT = 13, /* an exit_event without more: of one thread of several */
 };
 
 enum direction {
@@ -52,6 +53,8 @@ enum cause {
 	CAUSE_BACKLOG = 3, /* what it was handed is over, and nobody woke it for what it does now */
 	CAUSE_UNCLEAR = 4, /* it was woken, but by a thread of which the work is not known */
 	CAUSE_TASK = 5, /* `task` works for the request named; for none that is known where cause_socket is 0 */
+	CAUSE_RESULT =
+		6, /* of an answer: the job `task_parent` was done for it, as its end tells, at the time `cause_socket` */
 };
 
 /* Set beside a cause: the thread has made calls since it was handed the work. */
@@ -61,10 +64,13 @@ enum cause {
  * requests in turns, it may have gone on with another one. */
 #define CAUSE_MIXED 512
 
+/* Set beside a cause: the thread was made by one that had been woken for the work, and so may have had another's. */
+#define CAUSE_PASSED 1024
+
 /* For whom a call was made, as far as the kernel side can tell: facts, of which user space concludes (DESIGN.md 5). */
 struct origin {
 	u64 task; /* logical task of the runtime (goroutine id, Python context) that made the call; 0: none is known */
-	u64 task_parent; /* what made that task, or the label that it inherited; 0: not known */
+	u64 task_parent; /* what made that task; where there are none such, the job that the thread does (work.h); 0: not known */
 	u64 cause_socket; /* with a cause: the server's connection that the request came on */
 	u32 cause_turn; /* the turn of that connection that the request is */
 	u32 cause; /* enum cause */

@@ -45,7 +45,11 @@ static __always_inline void fill_data(struct data_event *event, const struct tra
 	event->turn = state->turn;
 	event->direction = transfer->direction;
 	event->_pad = 0;
-	fill_origin(&event->origin, transfer->direction == EGRESS && state->role != ROLE_SERVER);
+	if (transfer->direction == EGRESS && state->role == ROLE_SERVER) {
+		fill_result(&event->origin);
+		return;
+	}
+	fill_origin(&event->origin, transfer->direction == EGRESS);
 	if (transfer->direction == EGRESS)
 		fill_caller(&event->origin, transfer->socket);
 }

@@ -8,6 +8,10 @@ expire THREAD OTHER FUTEX     the other one is woken by a timer, while this thre
 unlock THREAD OTHER FUTEX     a mutex: another kind of wait
 make THREAD OTHER             a thread makes another one
 call THREAD                   prints what it is told: cause, socket, turn
+named THREAD                  as call, with the request's name though it is not clear
+leave THREAD                  it is gone; prints so if that is told
+number THREAD                 makes a call, and prints the number of its job, counted from where numbers begin
+result THREAD                 prints what its answer says: the thread whose job it was, and that job's number
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ import pytest
 
 from agent.kernel.programs import probes_folder
 
-NAMES = {0: "none", 1: "woken", 2: "created", 3: "backlog", 4: "unclear"}
+NAMES = {0: "none", 1: "woken", 2: "created", 3: "backlog", 4: "unclear", 6: "result"}
+FIRST = 5000
 OFFSETS = {
     "OFFSETOF_task_struct__tgid": 0,
     "OFFSETOF_task_struct__pid": 4,
@@ -58,6 +63,7 @@ struct task { u32 tgid, pid; char *stack; char stack_of_it[64]; };
 enum { TGID = 7, REGISTERS_AT = 32 };
 static struct task tasks[64];
 static u32 now;
+static u64 bpf_ktime_get_ns(void) { return 5000 << 16; }
 static void *bpf_get_current_task(void) { return &tasks[now]; }
 static u64 bpf_get_current_pid_tgid(void) { return (u64)TGID << 32 | now; }
 #include "work.c"
@@ -88,15 +94,32 @@ int main(void)
 		if (!strcmp(verb, "receive") && scanf("%u %u", &a, &b) == 2)
 			turned(a, b, ROLE_SERVER, INGRESS);
 		else if (!strcmp(verb, "answer") && scanf("%u", &a) == 1)
-			turned(a, 0, ROLE_SERVER, EGRESS);
+			turned(a, 2, ROLE_SERVER, EGRESS);
 		else if (!strcmp(verb, "reply"))
 			turned(63, 0, ROLE_CLIENT, INGRESS);
 		else if (!strcmp(verb, "make") && scanf("%u", &a) == 1)
 			made_thread(a);
-		else if (!strcmp(verb, "call")) {
+		else if (!strcmp(verb, "leave")) {
+			struct thread *thread = threads.lookup(&now);
+			if (thread && is_exit_told(thread))
+				printf("left 0 0\n");
+		} else if (!strcmp(verb, "call") || !strcmp(verb, "named")) {
 			struct origin origin;
 			fill_origin(&origin, true);
-			printf("%u %u %u\n", origin.cause, (unsigned)origin.cause_socket, origin.cause_turn);
+			if (!strcmp(verb, "named"))
+				printf("%s %u %u\n", origin.cause == CAUSE_BACKLOG ? "backlog" : "unclear",
+					(unsigned)origin.cause_socket, origin.cause_turn);
+			else
+				printf("%u %u %u\n", origin.cause, (unsigned)origin.cause_socket, origin.cause_turn);
+		} else if (!strcmp(verb, "number")) {
+			struct origin origin;
+			fill_origin(&origin, true);
+			printf("job %u %u\n", (u32)(origin.task_parent >> 32), (u32)origin.task_parent);
+		} else if (!strcmp(verb, "result")) {
+			struct origin origin;
+			fill_result(&origin);
+			const char *what = origin.cause == CAUSE_RESULT ? "job" : "nobody";
+			printf("%s %u %u\n", what, (u32)(origin.task_parent >> 32), (u32)origin.task_parent);
 		} else if (scanf("%u %x", &a, &c) == 2) {
 			struct raw_tracepoint context = {{(u64)&tasks[a]}};
 			bool is_mutex = !strcmp(verb, "unlock");
@@ -138,8 +161,19 @@ def told(program: Path):
         done = subprocess.run([program], input=script, capture_output=True, text=True, check=True)
         lines = []
         for line in done.stdout.splitlines():
+            if not line[0].isdigit():
+                what, thread, number = line.split()
+                if what == "job":
+                    what = f"{thread}:{int(number) - FIRST}"
+                elif what in ("unclear", "backlog"):
+                    what = f"{what} {thread}/{number}"
+                lines.append(what)
+                continue
             cause, socket, turn = map(int, line.split())
-            flags = " used" * bool(cause & 256) + " mixed" * bool(cause & 512)
+            flags = "".join(
+                name * bool(cause & bit)
+                for name, bit in ((" used", 256), (" mixed", 512), (" passed", 1024))
+            )
             is_known = cause & 255 in (1, 2)
             lines.append(NAMES[cause & 255] + (f" {socket}/{turn}{flags}" if is_known else ""))
         return lines
@@ -229,5 +263,138 @@ def test_answers_received_meanwhile_are_told(told):
 
 
 def test_an_idle_thread_forgets_the_request_that_it_answered(told):
-    script = "receive 1 5 1 answer 1 5 wake 4 1 0x100 make 1 2 call 2"
-    assert told(script) == ["none"]
+    """It is idle where it waits again; a lock in what it does after the answer is none of that."""
+    script = (
+        "receive 1 5 1 answer 1 5 wake 4 1 0x100 make 1 2 call 2 wake 4 1 0x100 make 1 3 call 3"
+    )
+    assert told(script) == ["created 5/1", "unclear"]
+    script = "receive 1 5 1 answer 1 5 receive 4 6 1 answer 4 6 wake 4 1 0x100 make 1 2 call 2"
+    assert told(script) == ["created 5/1"]
+    script = "receive 1 5 1 answer 1 5 receive 4 6 1 wake 4 1 0x100 call 1"
+    assert told(script) == ["woken 6/1"]
+
+
+def test_a_thread_that_was_made_says_so_to_its_maker(told):
+    """CPython's start() waits until the new thread runs; locks wake in both directions; then it works, and is joined."""
+    script = """
+        receive 1 5 1  make 1 2  wake 2 1 0x200  wake 3 2 0x300  wake 1 2 0x300  call 2
+        call 2  wake 2 1 0x200  call 2
+    """
+    assert told(script) == ["created 5/1", "created 5/1 used", "backlog"]
+
+
+def test_a_thread_that_was_made_and_is_woken_by_another_request(told):
+    """It may belong to a pool, or have waited for a lock."""
+    script = "receive 1 5 1 make 1 2 receive 4 6 1 wake 4 2 0x300 named 2 leave 2 leave 4"
+    assert told(script) == ["unclear 5/1", "left"]
+    script = "receive 1 5 1 make 1 2 receive 4 6 1 call 2 wake 4 2 0x300 call 2 leave 2"
+    assert told(script) == ["created 5/1", "woken 6/1"]
+    script = "receive 1 5 1 receive 1 6 1 make 1 2 named 2 leave 2"
+    assert told(script) == ["unclear 6/1"]
+
+
+def test_what_a_woken_thread_makes_is_as_sure_as_that(told):
+    script = "receive 1 5 1 wake 1 2 0x100 make 2 3 make 3 4 call 3 call 4 make 1 6 call 6"
+    assert told(script) == ["created 5/1 passed", "created 5/1 passed", "created 5/1"]
+    script = "receive 1 5 1 wake 1 2 0x100 wake 4 2 0x100 make 2 3 call 3"
+    assert told(script) == ["unclear"]
+
+
+def test_who_wakes_the_one_that_waits_has_done_its_job(told):
+    """Whoever it was woken by: two jobs change places."""
+    script = """
+        receive 1 5 1  wake 1 3 0x100  receive 2 6 1  wake 2 4 0x100
+        number 3  number 4  number 4
+        wake 4 1 0x200  result 1  result 1  wake 3 2 0x200  result 2
+        number 4  wake 4 2 0x200  number 4
+    """
+    assert told(script) == ["3:0", "4:0", "4:0", "4:0", "nobody", "3:0", "4:1", "4:2"]
+
+
+def test_who_has_given_the_result_and_lets_go_of_a_lock_gives_no_other(told):
+    """As CPython's futures: notified first, unlocked afterwards."""
+    script = """
+        receive 1 5 1  wake 1 3 0x100  number 3  wake 3 1 0x200  wake 3 1 0x300  result 1
+        receive 1 5 3  wake 1 3 0x100  number 3  wake 3 1 0x200  number 3  wake 3 1 0x200  result 1
+    """
+    assert told(script) == ["3:0", "3:0", "3:1", "3:2", "3:2"]
+
+
+def test_locks_that_others_let_go_cut_no_job(told):
+    script = """
+        receive 1 5 1  wake 1 2 0x100  wake 3 2 0x300  number 2  wake 2 1 0x200
+        wake 3 2 0x300  number 2  wake 3 2 0x300  wake 3 2 0x308  number 2
+    """
+    assert told(script) == ["2:0", "2:1", "2:1"]
+
+
+def test_a_thread_that_a_worker_makes_after_its_answer(told):
+    script = "receive 1 5 1 wake 1 2 0x100 receive 1 6 1 answer 2 5 make 2 3 named 3 leave 3"
+    assert told(script) == ["backlog 5/1", "left"]
+    script = "receive 1 5 1 wake 1 2 0x100 answer 2 5 result 2 number 2"
+    assert told(script) == ["2:0", "2:1"]
+    script = "receive 1 5 1 wake 1 2 0x100 answer 2 5 call 2 make 2 3 call 3 leave 3"
+    assert told(script) == ["backlog", "backlog"]
+    script = "receive 1 5 1 wake 1 2 0x100 answer 2 5 wake 1 2 0x100 make 2 3 call 3 leave 3"
+    assert told(script) == ["created 5/1 passed"]
+
+
+def test_locks_at_the_place_where_a_thread_is_idle_cut_no_job(told):
+    """Java's threads wait for everything at a place of their own."""
+    script = """
+        receive 1 5 1  wake 1 2 0x100  number 2  wake 3 2 0x100  call 2  number 2
+        wake 2 1 0x200  result 1  wake 3 2 0x100  number 2
+    """
+    assert told(script) == ["2:0", "unclear", "2:0", "2:0", "2:1"]
+
+
+def test_who_has_only_begun_has_no_result(told):
+    script = "receive 1 5 1 wake 1 3 0x100 number 3 wake 3 1 0x200 make 1 2 wake 2 1 0x200 result 1"
+    assert told(script) == ["3:0", "3:0"]
+
+
+def test_the_last_one_to_wake_it_has_the_result(told):
+    script = """
+        receive 1 5 1  wake 1 3 0x100  wake 1 4 0x100  number 3  number 4
+        wake 3 1 0x300  wake 4 1 0x200  wake 9 1 0x200  result 1
+        receive 1 5 3  result 1
+    """
+    assert told(script) == ["3:0", "4:0", "4:0", "nobody"]
+
+
+def test_who_has_a_request_of_its_own_does_no_job_for_others(told):
+    script = "receive 1 5 1 receive 2 6 1 wake 2 1 0x200 result 1 number 1"
+    assert told(script) == ["nobody", "0:-5000"]
+
+
+def test_a_worker_that_answers_has_done_that_request(told):
+    script = """
+        receive 1 5 1  wake 1 2 0x100  number 2  receive 1 6 1  wake 1 3 0x100
+        answer 2 6  result 2  call 2  number 2  answer 2 5  result 2
+    """
+    assert told(script) == ["2:0", "2:0", "backlog", "2:1", "2:1"]
+
+
+def test_a_loop_that_answers_another_request_than_it_received_last_tells_nothing(told):
+    script = """
+        receive 9 7 1 wake 9 2 0x100 number 2 receive 1 5 1 receive 1 6 1 wake 2 1 0x200
+        answer 1 5 result 1
+    """
+    assert told(script) == ["2:0", "nobody"]
+
+
+def test_an_idle_worker_that_is_woken_begins_another_job(told):
+    """Nobody waited for the first one."""
+    script = """
+        receive 1 5 1  wake 1 2 0x100  number 2  wake 1 2 0x300  number 2  receive 1 5 3
+        wake 1 2 0x300  number 2
+    """
+    assert told(script) == ["2:0", "2:0", "2:1"]
+
+
+def test_what_threads_do_that_a_worker_made_is_of_its_job(told):
+    script = """
+        receive 1 5 1  wake 1 2 0x100  make 2 3  make 3 4  number 3  number 4
+        wake 2 1 0x200  result 1  make 2 5  wake 5 2 0x300  wake 9 5 0x300  number 5  number 3
+    """
+    assert told(script) == ["2:0", "2:0", "2:0", "2:1", "2:0"]

@@ -60,6 +60,11 @@ def test_go_by_build_info() -> None:
     assert runtime == Runtime(Kind.GO, "1.22.3")
     assert runtime.uses_goroutines
     assert not runtime.is_reactor
+    assert not runtime.reuses_threads
+
+
+def test_ruby_reuses_threads() -> None:
+    assert runtime_of(ProcessFacts(1, exe="/usr/bin/ruby3.1")).reuses_threads
 
 
 def test_java_by_release_file() -> None:

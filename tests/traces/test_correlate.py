@@ -11,6 +11,7 @@ from itertools import permutations
 import pytest
 
 from agent.config import DEFAULT_PROPAGATORS
+from agent.pipeline import SETTLE_NS
 from agent.protocols import Role
 from agent.protocols.http1 import Http1
 from agent.protocols.http1_head import Request
@@ -19,8 +20,9 @@ from agent.spans import semconv
 from agent.traces import correlate
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
-from agent.traces.correlate import Correlator, remote_decision
-from agent.traces.sampler import sampler
+from agent.traces.correlate import Correlator
+from agent.traces.held import HOLD_NS
+from agent.traces.sampler import remote_decision, sampler
 from tests.scenario import (
     AF_UNIX,
     CLIENT,
@@ -347,28 +349,6 @@ def test_a_woken_worker_may_have_taken_the_job_of_another_request(host, is_answe
     assert family(play(host))["client /call"] == ("refused:handoff", None)
 
 
-def test_a_thread_that_a_pool_makes_may_be_made_for_another_request(host):
-    fronts = [
-        host.accept(client=("10.0.0.9", 41000 + n)).received(request(f"/{n}")) for n in (0, 1)
-    ]
-    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
-    back.sent(request("/a"), origin=fronts[0].handed(WOKEN)).received(response())
-    back.sent(request("/b"), origin=fronts[1].handed(CREATED)).received(response())
-    assert family(play(host))["client /b"] == ("refused:handoff", None)
-
-
-def test_processes_with_pools_are_bounded(host, monkeypatch):
-    monkeypatch.setattr(correlate, "MAX_POOLED", 1)
-    for process in (10, 11):
-        front = host.accept(process=process, client=("10.0.0.9", 41000 + process))
-        front.received(request(f"/{process}"))
-        back = host.connect(
-            process=process, thread=process, port=50000 + process, server=("10.9.9.9", 80)
-        )
-        back.sent(request("/call"), origin=front.handed(WOKEN)).received(response())
-    assert play(host).ledger.is_balanced()
-
-
 @pytest.mark.parametrize(("cause", "rule"), [(CREATED, "created")])
 def test_a_thread_works_for_the_request_that_it_was_made_for(host, cause, rule):
     """One thread receives two requests and makes a thread for each, which overtake one another."""
@@ -439,6 +419,20 @@ def test_work_after_the_answer_is_linked_once(host, cause, rule):
     assert len(call.links) == (rule == "link")
 
 
+def test_a_thread_left_behind_is_linked_though_the_next_request_is_there(host):
+    front = host.accept().received(request("/a"))
+    told = front.handed(CREATED)
+    front.sent(response()).received(request("/b"))
+    host.wait(10_000_000)
+    back = host.connect(process=10, thread=20, port=50000, server=("10.9.9.9", 80))
+    back.sent(request("/late"), origin=told).received(response())
+    run = play(host)
+    assert family(run)["client /late"] == ("link", None)
+    (late,) = [span for span in run.spans if name(span) == "client /late"]
+    (first,) = [span for span in run.spans if name(span) == "server /a"]
+    assert [link.span_id for link in late.links] == [first.span_id]
+
+
 def test_a_turn_that_is_over_is_not_the_next_one(host):
     front = host.accept().received(request("/a"))
     told = front.handed(WOKEN)
@@ -478,18 +472,193 @@ def test_a_wake_says_nothing_of_goroutines(host):
     assert family(play(host))["client /b"] == ("refused:goroutine", None)
 
 
-def test_connections_whose_requests_are_handed_on_are_bounded(host, monkeypatch):
-    monkeypatch.setattr(correlate, "MAX_SERVED", 1)
-    fronts = [
-        host.accept(thread=n, client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
-        for n in (1, 2)
+# 3: jobs, whose ends tell for whom they were done.
+
+RESULT = 6
+JOB = 20 << 32
+PASSED = 1024
+
+
+def fronts_of(host: Host, requests: int) -> list[Socket]:
+    """Requests under way in one process, each received by a thread of its own."""
+    return [
+        host.accept(thread=11 + n, client=("10.0.0.9", 41000 + n)).received(request(f"/{n}"))
+        for n in range(requests)
     ]
-    for n, front in enumerate(fronts):
-        back = host.connect(process=10, thread=20 + n, port=50000 + n, server=("10.9.9.9", 80))
-        back.sent(request(f"/call/{n}"), origin=front.handed(CREATED)).received(response())
+
+
+def work(host: Host, name: str, job: int, told: dict[str, int]) -> None:
+    """A worker's call of another host, in a job."""
+    back = host.connect(process=10, thread=20, port=50000 + host.sockets)
+    back.sent(request(f"/{name}"), origin={**told, "task_parent": job}).received(response())
+
+
+def result(host: Host, job: int) -> dict[str, int]:
+    """What an answer says of a job that was over just now."""
+    return {"cause": RESULT, "task_parent": job, "cause_socket": host.now_ns}
+
+
+@pytest.mark.parametrize("cause", [WOKEN, BACKLOG, UNCLEAR, CREATED | PASSED])
+def test_whoever_woke_the_worker_its_job_is_for_whom_it_ends(host, cause):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB + 1, fronts[0].handed(cause))
+    work(host, "b", JOB + 2, fronts[0].handed(cause))
+    fronts[0].sent(response(), origin=result(host, JOB + 2))
+    fronts[1].sent(response(), origin=result(host, JOB + 1))
     found = family(play(host))
-    assert found["client /call/0"] == ("refused:handoff", None)
-    assert found["client /call/1"] == ("created", "server /2")
+    assert found["client /a"] == ("result", "server /1")
+    assert found["client /b"] == ("result", "server /0")
+
+
+def test_a_worker_that_answers_itself(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(WOKEN))
+    fronts[1].sent(response(), thread=20, origin=result(host, JOB))
+    fronts[0].sent(response(), thread=21, origin=result(host, JOB + 7))
+    assert family(play(host))["client /a"] == ("result", "server /1")
+
+
+def test_where_one_request_alone_is_under_way_its_wake_is_believed(host):
+    front = host.accept().received(request("/0"))
+    work(host, "a", JOB, front.handed(WOKEN))
+    front.sent(response(), origin=result(host, JOB))
+    assert family(play(host))["client /a"] == ("handoff", "server /0")
+
+
+def test_a_result_of_a_job_without_calls(host):
+    host.accept().received(request("/0")).sent(response(), origin=result(host, JOB))
+    assert family(play(host)) == {"server /0": ("none", None)}
+
+
+def test_a_job_that_nobody_claims(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(WOKEN))
+    for front in fronts:
+        front.sent(response())
+    assert family(play(host))["client /a"] == ("refused:handoff", None)
+
+
+def test_a_job_that_two_requests_claim(host):
+    """One of them was woken for a lock. Where the worker was woken for the other one, that is it."""
+    fronts = fronts_of(host, 4)
+    work(host, "a", JOB + 1, fronts[0].handed(UNCLEAR) | {"cause_socket": 0})
+    work(host, "b", JOB + 2, fronts[3].handed(WOKEN))
+    for n, front in enumerate(fronts):
+        front.sent(response(), origin=result(host, JOB + 1 + n // 2))
+    found = family(play(host))
+    assert found["client /a"] == ("refused:handoff", None)
+    assert found["client /b"] == ("result", "server /3")
+
+
+def test_a_call_that_was_not_over_with_the_job_is_of_another(host):
+    """As of a thread that the worker made for the request before, though the answer came late."""
+    fronts = fronts_of(host, 2)
+    told = result(host, JOB)
+    work(host, "a", JOB, fronts[0].handed(UNCLEAR))
+    for front in fronts:
+        front.sent(response(), origin=told)
+    assert family(play(host))["client /a"] == ("refused:handoff", None)
+
+
+def test_a_request_that_came_later_than_the_call_has_no_claim(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(UNCLEAR))
+    late = host.accept(thread=13, client=("10.0.0.9", 41002)).received(request("/2"))
+    late.sent(response(), origin=result(host, JOB))
+    for front in fronts:
+        front.sent(response())
+    assert family(play(host))["client /a"] == ("refused:handoff", None)
+
+
+def test_a_thread_that_a_pool_makes_may_take_the_job_of_another_request(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(CREATED))
+    work(host, "b", JOB + 1, fronts[0].handed(CREATED))
+    fronts[1].sent(response(), origin=result(host, JOB))
+    fronts[0].sent(response(), origin=result(host, JOB + 1))
+    found = family(play(host))
+    assert found["client /a"] == ("refused:handoff", None)
+    assert found["client /b"] == ("created", "server /0")
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_thread_that_is_gone_was_made_for_what_it_did(host, is_gone):
+    """In between it was woken by another request's thread, perhaps for a lock."""
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(UNCLEAR))
+    if is_gone:
+        host.leaves(process=10, thread=20)
+    for front in fronts:
+        front.sent(response())
+    expected = ("created", "server /0") if is_gone else ("refused:handoff", None)
+    assert family(play(host))["client /a"] == expected
+
+
+def test_a_thread_that_is_gone_may_have_had_the_job_of_another_request(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(UNCLEAR))
+    host.leaves(process=10, thread=20)
+    fronts[0].sent(response())
+    fronts[1].sent(response(), origin=result(host, JOB))
+    assert family(play(host))["client /a"] == ("refused:handoff", None)
+
+
+def test_a_thread_that_a_runtime_keeps_is_known_for_its_first_call_only(host):
+    host.process(10, "puma", reuses_threads=True)
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(CREATED))
+    work(host, "b", JOB, fronts[0].handed(CREATED | USED))
+    for front in fronts:
+        front.sent(response(), origin=result(host, JOB))
+    found = family(play(host))
+    assert found["client /a"] == ("created", "server /0")
+    assert found["client /b"] == ("refused:handoff", None)
+
+
+def test_a_call_waits_for_the_answer_and_what_hangs_on_it_waits_too(host):
+    fronts = fronts_of(host, 2)
+    call = host.connect(process=10, thread=20, port=50000)
+    call.sent(request("/a"), origin={**fronts[0].handed(WOKEN), "task_parent": JOB})
+    peer = host.accept(process=30, thread=30, client=("10.0.0.9", 50000)).received(request("/a"))
+    peer.sent(response())
+    call.received(response())
+    run = Run().take(host.records)
+    run.pipeline.now_ns += SETTLE_NS
+    run.pipeline.settle()
+    assert run.lines == []
+    taken = len(host.records)
+    for n in (0, 1):
+        fronts[n].sent(response(), origin=result(host, JOB + 1 - n))
+    run.take(host.records[taken:])
+    run.pipeline.now_ns += SETTLE_NS
+    run.pipeline.settle()
+    assert len(run.spans) == 4
+    assert family(run)["client /a"] == ("result", "server /1")
+    assert family(run)["server /a"] == ("peer", "client /a")
+    assert traces(run) == 2
+    assert run.finish().ledger.is_balanced()
+
+
+def test_a_call_does_not_wait_for_ever(host):
+    fronts = fronts_of(host, 2)
+    work(host, "a", JOB, fronts[0].handed(WOKEN))
+    run = Run().take(host.records)
+    for ns in (SETTLE_NS, HOLD_NS):
+        run.pipeline.now_ns += ns
+        run.pipeline.settle()
+    assert family(run) == {"client /a": ("refused:handoff", None)}
+    assert run.ledger.limits == {"held_too_long": 1}
+
+
+def test_a_call_that_no_request_can_claim_does_not_wait(host):
+    front = host.accept().received(request("/0"))
+    told = front.handed(WOKEN)
+    front.sent(response())
+    work(host, "a", JOB, told)
+    run = Run().take(host.records)
+    run.pipeline.now_ns += SETTLE_NS
+    run.pipeline.settle()
+    assert family(run)["client /a"] == ("refused:backlog", None)
 
 
 # 3: tasks that a runtime tells apart.
@@ -661,6 +830,7 @@ def test_exchanges_may_settle_in_any_order(order):
 class _Process:
     uses_goroutines = False
     is_proxy = False
+    reuses_threads = False
 
     @property
     def runtime(self) -> _Process:

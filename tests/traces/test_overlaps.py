@@ -62,3 +62,15 @@ def test_what_is_forgotten_is_not_claimed(monkeypatch):
     again = begun(found)
     assert found.was_alone(again, 7)
     assert not found.was_alone(first, 7)
+
+
+def test_the_oldest_under_way():
+    found = Overlaps()
+    assert found.oldest(7) is None
+    first, second = begun(found), begun(found)
+    assert found.oldest(7) is first
+    found.ended(first)
+    assert found.oldest(7) is second
+    found.ended(second)
+    found.ended(second)
+    assert found.oldest(7) is None

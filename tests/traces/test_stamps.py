@@ -20,6 +20,7 @@ NO_SPAN = bytes(8)
 class Runtime:
     uses_goroutines = False
     is_proxy = False
+    reuses_threads = False
 
 
 class Process:

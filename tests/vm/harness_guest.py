@@ -46,9 +46,9 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, address: str) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection((address, port), timeout=5).close()
     except OSError:
         return False
     return True
@@ -82,7 +82,13 @@ class Servers:
     directory: Path
     started: list[Server] = field(default_factory=list)
 
-    def start(self, *argv: str | Path, port: int, env: Mapping[str, str] | None = None) -> Server:
+    def start(
+        self,
+        *argv: str | Path,
+        port: int,
+        env: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+    ) -> Server:
         """Start a program that will listen on `port`; return when it does."""
         log = self.directory / f"server-{len(self.started)}.log"
         with log.open("wb") as output:
@@ -101,7 +107,7 @@ class Servers:
         def is_up() -> bool:
             if process.poll() is not None:
                 raise AssertionError(f"{argv[0]} ended: {log.read_text(errors='replace')[-2000:]}")
-            return _answers(port)
+            return _answers(port, address)
 
         wait_until(is_up, deadline_s=START_S, what=f"{argv[0]} answers on port {port}")
         return server

@@ -139,7 +139,9 @@ class Reading:
             message = next(self._reader)
         except StopIteration as stop:
             self._end(stop.value)
-            return self.stream.position == self.stream.end
+            # What follows is none of the protocol's, and whoever drives readers stops there.
+            is_over = stop.value is None and getattr(self.protocol, "is_opaque", False)
+            return is_over or self.stream.position == self.stream.end
         except EndOfStream:
             if self.open is not None or self.stream.position < self.stream.end:
                 self.error = EndOfStream

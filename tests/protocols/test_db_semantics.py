@@ -36,6 +36,7 @@ class Connection:
     remote_port: int = 5432
     local_address: bytes = CLIENT
     local_port: int = 40000
+    server_name: str = ""
 
 
 def exchange(
@@ -143,6 +144,16 @@ def test_server_itself_is_the_local_end():
     description = describe(exchange(Role.SERVER, connection=connection), operation("postgresql"))
     assert description.name == "[::1]:5432"
     assert attributes(description)["server.address"] == "::1"
+
+
+def test_a_name_that_was_looked_up_stands_for_the_address():
+    named = exchange(connection=Connection(server_name="orders.internal"))
+    flat = {
+        key: value
+        for block in describe(named, operation("redis", "GET")).attributes
+        for key, value in block.items
+    }
+    assert (flat["server.address"], flat["server.port"]) == ("orders.internal", 5432)
 
 
 def test_an_unbound_address_is_left_out():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -141,23 +142,24 @@ def test_killing_zerospan_in_the_middle_of_load_harms_no_request(
     stopping = threading.Event()
 
     def load(mine: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", echo.port, timeout=120)
-        while not stopping.is_set():
-            path = f"/{mine}/{answered[mine]}"
-            expected = (
-                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{echo.port}\r\nAccept-Encoding: identity\r\n"
-                f"Content-Length: {len(BODY)}\r\n\r\n"
-            ).encode() + BODY
-            try:
-                connection.request("POST", path, BODY)
-                got = connection.getresponse().read()
-            except (OSError, http.client.HTTPException) as error:
-                troubles.append(f"{path}: {error!r}")
-                return
-            if HEADER.sub(b"", got) != expected:
-                troubles.append(f"{path}: {got[:200]!r}")
-            with_header[mine] += got != expected
-            answered[mine] += 1
+        address = ("127.0.0.1", echo.port)
+        with contextlib.closing(http.client.HTTPConnection(*address, timeout=120)) as connection:
+            while not stopping.is_set():
+                path = f"/{mine}/{answered[mine]}"
+                expected = (
+                    f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{echo.port}\r\nAccept-Encoding: identity\r\n"
+                    f"Content-Length: {len(BODY)}\r\n\r\n"
+                ).encode() + BODY
+                try:
+                    connection.request("POST", path, BODY)
+                    got = connection.getresponse().read()
+                except (OSError, http.client.HTTPException) as error:
+                    troubles.append(f"{path}: {error!r}")
+                    return
+                if HEADER.sub(b"", got) != expected:
+                    troubles.append(f"{path}: {got[:200]!r}")
+                with_header[mine] += got != expected
+                answered[mine] += 1
 
     def everybody_has(count: int) -> bool:
         return bool(troubles) or min(answered) >= count

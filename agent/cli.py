@@ -90,7 +90,7 @@ def _fail(error: AgentError, code: int) -> NoReturn:
 def commands() -> None:
     """Traces programs that nobody instrumented.
 
-    BPF programs watch the sockets of this host; what they see of HTTP, DNS and databases becomes OpenTelemetry spans,
+    BPF programs watch the sockets of this host; what they see of HTTP, DNS, databases and brokers becomes OpenTelemetry spans,
     joined into traces and sent to any collector. Nothing is injected into the traced programs.
 
     Exit codes: 0 done, 1 this machine cannot do it, 2 a setting is wrong, 3 a recording or store is unusable,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agent.connections.datagrams import Datagrams
 from agent.connections.endpoint import Endpoints
 from agent.connections.names import Names
-from agent.connections.table import Connections, Kernel
+from agent.connections.table import Connections
 from agent.kernel.layout import enum, structs
 from agent.protocols import Role, load_all
 from agent.routes import Routes
@@ -31,6 +31,7 @@ from agent.traces.stamps import Stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from agent.connections.interfaces import Kernel
     from agent.counters import Ledger
     from agent.protocols.pairing import Exchange
     from agent.redaction import Policy
@@ -156,7 +157,7 @@ class Pipeline:
             identify=self.party,
             reports_database_servers=reports_database_servers,
         )
-        self.connections.on_bug = self._report_bug
+        self.connections.outcomes.on_bug = self._report_bug
         self.datagrams = Datagrams(
             protocols,
             follower=self._correlator,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 INGRESS: Final = 0
 EGRESS: Final = 1
 
+AF_UNIX: Final = 1
+
 # errno, as the kernel gives it (asm-generic/errno.h)
 _FAILURES: Final = {
     104: Failure.RESET,
@@ -143,7 +145,7 @@ class Connection:
         self.tid = 0
         """The thread of the last event."""
         self.origin: Any = None
-        """For whom that was, as `connections.table.Origin` says; None if the kernel side knows nothing of it."""
+        """For whom that was, as `connections.interfaces.Origin` says; None if the kernel side knows nothing of it."""
 
     @property
     def is_server(self) -> bool:
@@ -179,3 +181,20 @@ def classify(
     if is_open and len(head) < MAX_CLASSIFY:
         return None, Verdict.MORE
     return None, Verdict.NO
+
+
+def settle_role(connection: Connection, role: Role, requests: int) -> None:
+    """Who this end is decides in which direction requests go, and what both ends call the client's end."""
+    connection.role = role
+    connection.request_direction = int(requests)
+    is_client = role is Role.CLIENT
+    if connection.family == AF_UNIX:
+        connection.join_address = connection.socket if is_client else connection.peer_socket
+    elif is_client:
+        connection.join_address = connection.local_address + connection.local_port.to_bytes(
+            2, "big"
+        )
+    else:
+        connection.join_address = connection.remote_address + connection.remote_port.to_bytes(
+            2, "big"
+        )

@@ -21,7 +21,7 @@ from agent.protocols.pairing import Exchange, Failure
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from agent.connections.table import Follower, Kernel
+    from agent.connections.interfaces import Follower, Kernel
     from agent.counters import Ledger
     from agent.protocols import Protocol
 

@@ -97,7 +97,7 @@ Origin = tuple[int, int, int, int, int]
 
 
 class Correlator:
-    """Follows exchanges, as `connections.table.Follower` describes."""
+    """Follows exchanges, as `connections.interfaces.Follower` describes."""
 
     def __init__(self, ids: Ids, contexts: Propagators) -> None:
         """`contexts` reads the trace contexts of requests."""

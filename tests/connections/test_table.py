@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from agent.connections import table
+from agent.connections import claims, general, losses, table
 from agent.spans import semconv
 from agent.spans.span import Attributes, Span, SpanKind, Status
 from tests.scenario import (
@@ -549,7 +549,7 @@ def test_unknown_protocol_is_muted_after_bounded_bytes(host):
 
 def test_unknown_protocol_is_muted_after_bounded_events(host):
     socket = host.accept()
-    for _ in range(table.MAX_UNDECIDED_EVENTS):
+    for _ in range(claims.MAX_UNDECIDED_EVENTS):
         socket.received(b"", size=0)
     assert play(host).outside.muted == [socket.number]
 
@@ -572,7 +572,7 @@ def test_server_that_sends_requests_is_not_http(host):
 def test_connection_that_is_not_understood_is_muted(host):
     socket = host.accept()
     socket.received(request("/a")).sent(response(200))
-    for _ in range(table.MAX_TROUBLE):
+    for _ in range(losses.MAX_TROUBLE):
         socket.received(b"\x00\x01garbage\r\n").sent(b"\x00\r\n\r\n")
     run = play(host)
     assert run.lines == ["server GET /a -> 200, 0 bytes"]
@@ -604,7 +604,7 @@ def test_response_that_nobody_asked_for_comes_first(host):
 
 
 def test_too_many_pipelined_requests_are_given_up(host, monkeypatch):
-    monkeypatch.setattr(table, "MAX_PENDING", 3)
+    monkeypatch.setattr(general, "MAX_PENDING", 3)
     socket = host.accept()
     socket.received(request("/a") * 4)
     run = play(host)

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: POST /v1/traces, binary or JSON, whole or gzipped. A WSGI application, and waitress to serve it.
+"""OTLP over HTTP: POST /v1/traces, binary or JSON, whole or gzipped. A WSGI application, and its server.
 
 A browser cannot be made to send spans here: no page may set these content types for another site without being allowed to,
 and on a loopback address the Host header must name this host (DNS rebinding).
@@ -6,18 +6,14 @@ and on a loopback address the Host header must name this host (DNS rebinding).
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-import waitress.server
-
-from agent.errors import ConfigError
 from agent.receive import answers
 from agent.receive.channel import Closed
 from agent.receive.intake import MAX_REQUEST, Answer, Fate, Intake, TooLarge, unzip
 from agent.web.guard import names_this_host, shows
+from agent.wsgi import WsgiServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +23,6 @@ if TYPE_CHECKING:
 PATH: Final = "/v1/traces"
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-THREADS: Final = 4
-CONNECTIONS: Final = 64
-IDLE_S: Final = 60
-MAX_HEADER: Final = 16 * 1024
 
 
 class Refusal(Exception):  # noqa: N818  # what it is
@@ -132,41 +124,17 @@ class HttpServer:
     """Listens from the moment it is made. ConfigError if it cannot."""
 
     def __init__(self, place: Place, intake: Intake, *, token: str) -> None:
-        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-        try:
-            listening = socket.create_server((place.host, place.port), family=family)
-        except OSError as error:
-            raise ConfigError(
-                f"OTLP cannot be received on {place.authority}: {error.strerror}"
-            ) from error
-        self.port: int = listening.getsockname()[1]
-        self._server = waitress.server.create_server(
-            App(intake, token=token, is_loopback=place.is_loopback),
-            sockets=[listening],
-            threads=THREADS,
-            connection_limit=CONNECTIONS,
-            channel_timeout=IDLE_S,
-            cleanup_interval=IDLE_S,
-            max_request_header_size=MAX_HEADER,
-            max_request_body_size=MAX_REQUEST,
-            ident=None,
-            clear_untrusted_proxy_headers=True,
+        app = App(intake, token=token, is_loopback=place.is_loopback)
+        failing = "OTLP cannot be received"
+        self._server = WsgiServer(
+            app, place.host, place.port, max_body=MAX_REQUEST, failing=failing
         )
-        self._is_closed = False
-        logging.getLogger("waitress").setLevel(logging.ERROR)
+        self.port = self._server.port
 
     def start(self) -> None:
         """Serve, in a thread."""
-        threading.Thread(target=self._run, name="OTLP over HTTP", daemon=True).start()
+        threading.Thread(target=self._server.run, name="OTLP over HTTP", daemon=True).start()
 
     def close(self) -> None:
         """Stop."""
-        self._is_closed = True
         self._server.close()
-
-    def _run(self) -> None:
-        try:
-            self._server.run()
-        except OSError:  # `close` has taken the sockets from under its loop
-            if not self._is_closed:
-                raise

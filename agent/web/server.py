@@ -1,4 +1,4 @@
-"""The HTTP server: a few threads, everything bounded. The only module that knows waitress.
+"""The HTTP server of the page.
 
 A request that never lets go of the interpreter (a pattern that takes for ever, say) would hold up all others: if no
 other thread gets a turn for HANG_S, the process says where it hangs, and ends; the agent starts another one.
@@ -9,27 +9,20 @@ from __future__ import annotations
 import faulthandler
 import logging
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import waitress.server
-
-from agent.errors import ConfigError
 from agent.web.app import make_app
 from agent.web.readers import Readers
+from agent.wsgi import WsgiServer
 
 if TYPE_CHECKING:
     from agent.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
-THREADS: Final = 4
-CONNECTIONS: Final = 64
-IDLE_S: Final = 30
-MAX_HEADER: Final = 32 * 1024
 MAX_BODY: Final = 1024
 """Requests have none."""
 HANG_S: Final = 40.0
@@ -40,21 +33,14 @@ class Server:
 
     def __init__(self, settings: WebSettings) -> None:
         app = make_app(settings, Readers(Path(settings.store)))
-        listening = _listen(settings)
-        self.port: int = listening.getsockname()[1]
-        self._server = waitress.server.create_server(
+        self._server = WsgiServer(
             app,
-            sockets=[listening],
-            threads=THREADS,
-            connection_limit=CONNECTIONS,
-            channel_timeout=IDLE_S,
-            cleanup_interval=IDLE_S,
-            max_request_header_size=MAX_HEADER,
-            max_request_body_size=MAX_BODY,
-            ident=None,
-            clear_untrusted_proxy_headers=True,
+            settings.host,
+            settings.port,
+            max_body=MAX_BODY,
+            failing="the page cannot be served",
         )
-        logging.getLogger("waitress").setLevel(logging.ERROR)
+        self.port = self._server.port
         if not settings.is_loopback:
             logger.warning(
                 "the page can be reached from elsewhere on %s, without TLS: the token and all traces travel in clear text",
@@ -81,16 +67,6 @@ def serve(settings: WebSettings) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     server.run()
-
-
-def _listen(settings: WebSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"the page cannot be served on {settings.host}:{settings.port}: {error.strerror}"
-        ) from error
 
 
 def _watch_for_hangs() -> None:

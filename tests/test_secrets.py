@@ -29,6 +29,7 @@ from agent.protocols import Protocol, load_all
 from agent.spans.span import Span
 from agent.store.writer import Writer
 from tests.protocols import amqp_bytes as amqp
+from tests.protocols import fastcgi_bytes as fcgi
 from tests.protocols import mongodb_bytes as mongo
 from tests.protocols import mqtt_bytes as mqtt
 from tests.scenario import Host, Run, play
@@ -191,6 +192,11 @@ VALUES: dict[str, list[tuple[bytes, bytes]]] = {
         (b"PUB a 12\r\nhunter2zebra\r\n", b"-ERR 'hunter2zebra'\r\n"),
         (b"HPUB a 35 47\r\nNATS/1.0\r\nhunter2zebra: hunter\r\n\r\nhunter2zebra\r\n",
          b"MSG a 1 12\r\nhunter2zebra\r\n"),
+    ],
+    "fastcgi": [
+        (fcgi.request("/a?x=hunter2zebra", method="POST", body=WORD, HTTP_COOKIE="hunter2zebra", HTTP_AUTHORIZATION="hunter2zebra",
+                      PHP_AUTH_PW="hunter2zebra", QUERY_STRING="x=hunter2zebra"),
+         fcgi.record(7, b"PHP message: hunter2zebra") + fcgi.response(WORD, head=b"Set-Cookie: hunter2zebra\r\n\r\n")),
     ],
     "http1": [
         (b"POST /a?x=hunter2zebra HTTP/1.1\r\nHost: a\r\nAuthorization: hunter2zebra\r\nCookie: hunter2zebra\r\nContent-Length: 12\r\n\r\nhunter2zebra",

@@ -158,6 +158,7 @@ class Pipeline:
             reports_database_servers=reports_database_servers,
         )
         self.connections.outcomes.on_bug = self._report_bug
+        self.connections.outcomes.on_delivery = processes.exports_itself
         self.datagrams = Datagrams(
             protocols,
             follower=self._correlator,

@@ -237,7 +237,7 @@ def test_causes_are_those_that_are_documented() -> None:
     for path in first_codes(DOCUMENTS["docs/ledger.md"], "| cause | means |"):
         key, _, cause = path.rpartition(".")
         documented.setdefault(key, set()).add(cause)
-    muted = causes_in_sources(r'_mute\(\w+, "(\w+)"\)')
+    muted = causes_in_sources(r'\bmute\(\w+, "(\w+)"\)')
     muted |= causes_in_sources(r'opaque_cause = (?:True, )?"(\w+)"')
     assert documented["records.lost"] == {
         name.removeprefix("lost_") for name in counters() if name.startswith("lost_")

@@ -6,6 +6,7 @@ import typing
 from typing import Any, Final
 
 from agent.connections.connection import INGRESS, Connection, classify, settle_role
+from agent.connections.deliveries import Deliveries, may_be_server
 from agent.connections.losses import LOST_RECORDS, Losses, count_requests
 from agent.connections.session import Trouble
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
@@ -80,13 +81,23 @@ class Claims:
             return ()
         if protocol is not None:
             return self._claim(connection, protocol, turn, direction, verdict)
+        self._unclaimed(connection, turn)
+        return ()
+
+    def _unclaimed(self, connection: Connection, turn: int) -> None:
+        """What was kept of a connection is of no protocol."""
         if connection.is_doubtful and connection.doubts < MAX_DOUBTS:
             connection.doubts += 1
             connection.skip_turn = turn
             connection.kept, connection.heads = [], [b"", b""]
-        else:
+            connection.deliveries = None
+            return
+        delivers = _delivers(connection)
+        if delivers:
+            self._outcomes.mute(connection, "delivers_spans")
+            self._outcomes.on_delivery(connection.tgid)
+        elif delivers is not None:
             self._outcomes.mute(connection, "unknown_protocol")
-        return ()
 
     def _claim(
         self,
@@ -136,6 +147,27 @@ class Claims:
         self._outcomes.count(self._outcomes.ledger.lost, LOST_RECORDS, missed)
         self._outcomes.count(self._outcomes.ledger.unparsed, Trouble.NO_REQUEST.value, unasked)
         return kept
+
+
+def _delivers(connection: Connection) -> bool | None:
+    """Whether spans are delivered on a connection that no protocol claims; None while that is not known."""
+    if connection.role is not _CLIENT:
+        return False
+    events, connection.kept = connection.kept, []
+    assert connection.heads is not None
+    if connection.heads[INGRESS] and not may_be_server(connection.heads[INGRESS]):
+        return False
+    if connection.deliveries is None:
+        connection.deliveries = Deliveries()
+    for fields, payload in events:
+        if fields[14] == INGRESS:
+            continue
+        delivers = connection.deliveries.feed(payload)
+        if delivers is not None:
+            return delivers
+        if fields[10] != fields[11]:
+            return False  # what comes next was not captured
+    return None
 
 
 def recognise(

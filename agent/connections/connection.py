@@ -21,6 +21,7 @@ from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
 from agent.protocols.pairing import Exchange, Failure
 
 if TYPE_CHECKING:
+    from agent.connections.deliveries import Deliveries
     from agent.counters import Ledger
 
 INGRESS: Final = 0
@@ -101,6 +102,8 @@ class Connection:
     """What was seen of that turn may not be its beginning."""
     doubts = 0
     """Turns that no protocol claimed, but that may have been seen from the middle."""
+    deliveries: Deliveries | None = None
+    """What looks for spans that are delivered, while no protocol claims it."""
     request_parity = 1
     """Turns with this lowest bit are requests'."""
     skip_turn = 0

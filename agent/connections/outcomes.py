@@ -37,6 +37,8 @@ class Outcomes:
         """Exchanges that are over, in that order."""
         self.on_bug: Callable[[str, Exception], None] = _nobody
         """Called with a parser's unexpected exception."""
+        self.on_delivery: Callable[[int], None] = _nothing
+        """Called with the tgid of who delivers spans by a protocol that is not read."""
 
     def ended_quickly(self, connection: Connection, exchange: Exchange, time_ns: int) -> None:
         connection.quick = None
@@ -125,3 +127,8 @@ class Outcomes:
 def _nobody(protocol: str, error: Exception) -> None:
     """Until somebody wants to know of bugs."""
     del protocol, error
+
+
+def _nothing(tgid: int) -> None:
+    """Until somebody wants to know of deliveries."""
+    del tgid

@@ -118,6 +118,20 @@ def test_keep_alive(host):
     assert run.ledger.connections == {"opened": 1, "closed": 1}
 
 
+def test_a_request_that_is_tried_again_is_another_span(host):
+    """The same bytes: on the same connection after an answer that asks for that, and on another after none."""
+    first = host.connect(port=40000)
+    first.sent(request("/a")).received(response(408)).sent(request("/a")).close()
+    host.connect(port=40001).sent(request("/a")).received(response(200))
+    run = play(host)
+    assert run.lines == [
+        "client GET http://shop/a -> 408, 0 bytes",
+        "client GET http://shop/a -> connection_closed",
+        "client GET http://shop/a -> 200, 0 bytes",
+    ]
+    assert len({span.span_id for span in run.spans}) == 3
+
+
 def test_pipelined_requests_pair_in_order(host):
     socket = host.accept()
     socket.received(request("/a") + request("/b", method="POST", body=b"body")).received(

@@ -105,6 +105,25 @@ def test_a_call_has_the_span_id_that_it_was_sent_with() -> None:
     assert (server.trace_id, server.span_id) == (TRACE, SPAN)
 
 
+def test_each_attempt_of_a_call_has_the_span_id_that_it_was_sent_with() -> None:
+    """The same bytes on the same connection, and on another one that happens to have the same sequence numbers."""
+    found = correlator()
+    server = begin(found, exchange(Role.SERVER, 1), 500)
+    places = [(2, 900), (2, 950), (3, 900)]
+    calls = [
+        begin(found, exchange(Role.CLIENT, socket, 200 + socket), sequence)
+        for socket, sequence in places
+    ]
+    for number, place in enumerate(places, 1):
+        found.stamps.add(place, Stamp(TRACE, bytes(7) + bytes((number,)), SPAN, 0, is_remote=False))
+    found.stamps.add((1, 500), Stamp(TRACE, SPAN, NO_SPAN, 0, is_remote=False))
+    for call in calls:
+        found.settle(call)
+    assert [call.span_id[-1] for call in calls] == [1, 2, 3]
+    assert [call.parent for call in calls] == [server] * 3
+    assert not found.stamps.keys() & set(places)
+
+
 def test_a_call_that_was_sent_in_another_trace_is_linked_to_what_it_was_made_for() -> None:
     found = correlator()
     server = begin(found, exchange(Role.SERVER, 1), 500)

@@ -44,6 +44,8 @@ FOUND: Final = {
     correlate.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
     correlate.RULE_RESULT: "the thread that made this call, or the one that made that, then answered that request, or woke the thread that waited to answer it",
     correlate.RULE_TASK: "the task that made this call, or one that made that task, received that request",
+    correlate.RULE_CALLBACK: "this call was made in the callback for what that request, or a call made for it, had received",
+    correlate.RULE_ALONE: "that request was the only one of its process under way, which was never seen to call for none",
     TRACEPARENT: _HEADER.format("traceparent"),
     B3: _HEADER.format("b3 or X-B3-… header"),
     JAEGER: _HEADER.format("uber-trace-id"),
@@ -61,6 +63,8 @@ WITHIN_PROCESS: Final = frozenset(
         correlate.RULE_RESULT,
         correlate.RULE_TASK,
         correlate.RULE_GOROUTINE,
+        correlate.RULE_CALLBACK,
+        correlate.RULE_ALONE,
     }
 )
 """Rules that find parents in the same process only."""
@@ -73,6 +77,7 @@ NOT_FOUND: Final = {
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
     correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one; and when it was done, no request alone had the result",
     correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
+    correlate.REFUSED_CALLBACK: "refused: an event loop called this back for something else than a receipt (a timer, a queue, a pool of threads), or for one that does not tell whose it was",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }
 """By rule: why there is no parent."""

@@ -127,6 +127,8 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 		tell_exit(EVENT_THREAD_EXIT);
 	if (thread)
 		threads.delete(&tid);
+	if (was_watched)
+		callbacks.delete(&tid);
 	if (read_u32(group + OFFSETOF_signal_struct__live))
 		return 0;
 	watch = watch_of(bpf_get_current_pid_tgid() >> 32);

@@ -12,9 +12,10 @@ that are on the machine to it). Of another version we say nothing.
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from agent.binaries.symbols import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 COPY: Final = b"PyContext_CopyCurrent"
 RUNTIME: Final = b"_PyRuntime"
-MAX_SYMBOLS: Final = 1 << 16
-"""An interpreter exports about 2000."""
-MAX_NAMES: Final = 1 << 22
 
 _OFFSETS: Final[Mapping[tuple[int, int], tuple[int, int]]] = {
     (3, 9): (240, 584),
@@ -36,7 +34,6 @@ _OFFSETS: Final[Mapping[tuple[int, int], tuple[int, int]]] = {
 }
 """By version: `context` in PyThreadState, and `autoTSSkey` in _PyRuntime. x86_64, without Py_DEBUG and free threading."""
 
-_SYMBOL: Final = struct.Struct("<IBBHQQ")
 _FILE: Final = re.compile(r"(?:lib)?python(3)\.(\d+)(?:\.so[\d.]*)?$")
 """Not the debug builds (`d`), nor those without a lock (`t`): their offsets are others."""
 
@@ -66,40 +63,18 @@ def version_of(path: str) -> tuple[int, int] | None:
 
 def read_interpreter(elf: Elf, version: tuple[int, int]) -> Interpreter | None:
     """Find them; None for a file that is no interpreter (the small executable beside libpython), or was stripped."""
-    symbols = _exported(elf, frozenset((COPY, RUNTIME)))
-    if len(symbols) < 2:
+    copy, runtime = address_of(elf, COPY), address_of(elf, RUNTIME)
+    if copy is None or runtime is None:
         return None
     context_at, key_at = _OFFSETS[version]
-    copy_offset = elf.offset_of(symbols[COPY])
+    copy_offset = elf.offset_of(copy)
     first = elf.segments()[0]
     if copy_offset is None:
         return None
     return Interpreter(
         base=first.address - first.offset,
-        runtime=symbols[RUNTIME],
+        runtime=runtime,
         copy_offset=copy_offset,
         context_at=context_at,
         key_at=key_at + 4,
     )
-
-
-def _exported(elf: Elf, wanted: frozenset[bytes]) -> dict[bytes, int]:
-    """Addresses of those of the wanted names that the dynamic symbol table defines."""
-    sections = elf.sections()
-    table, names = sections.get(".dynsym"), sections.get(".dynstr")
-    found: dict[bytes, int] = {}
-    if table is None or names is None:
-        return found
-    text = elf.read(names.offset, min(names.size, MAX_NAMES))
-    raw = elf.read(table.offset, min(table.size, MAX_SYMBOLS * _SYMBOL.size))
-    # Where the name stands tells which entry it is, without a look at 2000 others. Names may share their ends.
-    places = {}
-    for name in wanted:
-        at = text.find(b"\0" + name + b"\0") + 1
-        if at:
-            places[at] = name
-    for entry in _SYMBOL.iter_unpack(raw[: len(raw) // _SYMBOL.size * _SYMBOL.size]):
-        place = places.get(entry[0])
-        if place is not None and entry[3]:
-            found[place] = entry[4]
-    return found

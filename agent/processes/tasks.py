@@ -12,6 +12,9 @@ code that they begin with, closures of `dialConn`, which the linker puts side by
 is learned at the entry of `roundTrip`. Without the function table nothing is told: such goroutines would be taken for
 others.
 
+Node.js: nothing is read of its memory. Its loop calls a function for each read from a socket, which returns when all is done
+that follows from that; and where it returns something is attached. It is exported by the executable, or by libnode.
+
 Ruby: its lock wakes each thread at an address of the thread's own, as a queue does. So there no wake is taken as a
 hand-off.
 """
@@ -27,6 +30,7 @@ from agent.binaries.elf import open_elf
 from agent.binaries.go_functions import addresses_of
 from agent.binaries.go_layout import goroutine_of
 from agent.binaries.python import read_interpreter, version_of
+from agent.binaries.symbols import address_of
 from agent.processes.runtime import Kind
 
 if TYPE_CHECKING:
@@ -53,6 +57,10 @@ THREAD_SPECIFIC: Final = 0x310
 """`specific_1stblock` in glibc's struct pthread, where the thread pointer points; each entry is a number and a pointer.
 The same from 2.4 to 2.41 on x86_64 (nptl/descr.h)."""
 COPIED: Final = "uretprobe:PyContext_CopyCurrent"
+CALLED_BACK: Final = "uretprobe:node.LibuvStreamWrap.OnUvRead"
+_ON_READ: Final = b"_ZN4node15LibuvStreamWrap8OnUvReadElPK8uv_buf_t"
+"""node::LibuvStreamWrap::OnUvRead(ssize_t, const uv_buf_t*): exported by Node.js 18 to 24, as built by Debian and by its makers."""
+_LIBNODE: Final = re.compile(r"/libnode\.so[\d.]*$")
 
 
 class Process(Protocol):
@@ -189,6 +197,21 @@ def _go(process: Process, proc: Proc) -> Layout | None:
     )
 
 
+def _node(process: Process, proc: Proc) -> Layout | None:
+    libraries = [path for _, path in proc.starts(process.pid) if _LIBNODE.search(path)]
+    files = [proc.executable(process.pid), *(proc.inside(process.pid, path) for path in libraries)]
+    for file in files:
+        elf = open_elf(file)
+        if elf is None:
+            continue
+        with elf:
+            address = address_of(elf, _ON_READ)
+            offset = elf.offset_of(address) if address is not None else None
+        if offset is not None:
+            return Layout("RUNTIME_NODE", probes=((CALLED_BACK, file, offset),))
+    return None
+
+
 def _ruby(process: Process, proc: Proc) -> Layout | None:
     del process, proc
     return Layout(locks=ALL_ADDRESSES)
@@ -196,6 +219,7 @@ def _ruby(process: Process, proc: Proc) -> Layout | None:
 
 READERS: Final[Mapping[Kind, Callable[[Process, Proc], Layout | None]]] = {
     Kind.GO: _go,
+    Kind.NODE: _node,
     Kind.PYTHON: _python,
     Kind.RUBY: _ruby,
 }

@@ -25,7 +25,8 @@ Where that is not enough to tell, there is no parent, and `rule` says why:
 - goroutines move between threads, so their thread says nothing: it goes by the goroutine (goroutines.py), where it is known;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
   socket at a time, are taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
-  claimed.
+  claimed (`refused:concurrent`). Of Node.js the kernel side tells in which callback a call is made (`callback`, `alone`,
+  `refused:callback`; loops.py).
 
 Both ends of a connection name a request by the same key: the client's address and port and the request's first TCP
 sequence number (Unix sockets: the client's socket and the byte position). It holds through address translation and
@@ -43,6 +44,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent.protocols import Role
 from agent.traces.goroutines import Goroutines
 from agent.traces.jobs import Jobs
+from agent.traces.loops import Loops
 from agent.traces.overlaps import Overlaps
 from agent.traces.served import Served
 from agent.traces.settle import Relation, Tie, tie
@@ -61,6 +63,8 @@ RULE_CREATED: Final = "created"
 RULE_RESULT: Final = "result"
 RULE_TASK: Final = "task"
 RULE_GOROUTINE: Final = "goroutine"
+RULE_CALLBACK: Final = "callback"
+RULE_ALONE: Final = "alone"
 RULE_NONE: Final = "none"
 RULE_LATE: Final = "link"
 REFUSED_GOROUTINE: Final = "refused:goroutine"
@@ -68,6 +72,7 @@ REFUSED_CONCURRENT: Final = "refused:concurrent"
 REFUSED_BACKLOG: Final = "refused:backlog"
 REFUSED_HANDOFF: Final = "refused:handoff"
 REFUSED_TASK: Final = "refused:task"
+REFUSED_CALLBACK: Final = "refused:callback"
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
@@ -80,6 +85,7 @@ _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
 
 CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR, CAUSE_TASK = range(6)
+CAUSE_LOOP: Final = 7
 CAUSE_USED: Final = 256
 CAUSE_MIXED: Final = 512
 CAUSE_PASSED: Final = 1024
@@ -87,7 +93,10 @@ CAUSE_PASSED: Final = 1024
 _CAUSE_KIND: Final = 255
 
 _WORK: Final = frozenset(
-    (RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_RESULT, RULE_TASK, RULE_GOROUTINE)
+    (
+        *(RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_RESULT, RULE_TASK),
+        *(RULE_GOROUTINE, RULE_CALLBACK, RULE_ALONE),
+    )
 )
 """Rules that find the work for which a call was made."""
 
@@ -110,6 +119,7 @@ class Correlator:
         self._served = Served()
         self._goroutines = Goroutines()
         self._overlaps = Overlaps()
+        self._loops = Loops()
         self._jobs = Jobs()
         self.has_jobs = False
         """There were calls whose parents show only later."""
@@ -126,8 +136,14 @@ class Correlator:
         if runtime.uses_goroutines:
             return
         if origin is not None and origin[4]:
-            work, _ = self._handed(origin, connection.tgid)
+            work, _ = (
+                self._in_loop(origin, connection)
+                if origin[4] == CAUSE_LOOP
+                else self._handed(origin, connection.tgid)
+            )
             connection.opener = work if work is not None and not work.end_ns else None
+            if connection.opener is not None:
+                self._loops.opens(connection.opener)
             return
         work = self._working_for(tid)
         if work is not None and not self._is_doubtful(work, runtime):
@@ -156,6 +172,8 @@ class Correlator:
             self._overlaps.begun(exchange)
             if origin is not None and origin[0]:
                 self._goroutines.serves(exchange, origin[0])
+            elif origin is not None and origin[4] == CAUSE_LOOP:
+                self._loops.serves(exchange)
             if other is not None and other.role is _CLIENT:
                 exchange.parent = other
                 exchange.rule = RULE_PEER
@@ -207,11 +225,14 @@ class Correlator:
             thread, opened = exchange.thread, self._open
             if self._work.get(thread) is exchange:
                 del self._work[thread]
+            self._loops.served(exchange)
             left = opened.get(thread, 0) - 1
             if left > 0:
                 opened[thread] = left
             else:
                 opened.pop(thread, None)
+        else:
+            self._loops.called(exchange)
 
     def blocker(self, exchange: Exchange) -> Exchange | None:
         """Another one that must have been settled before the trace of this one is known; None if it is known now."""
@@ -238,6 +259,8 @@ class Correlator:
             self._stop_waiting(exchange)
         if exchange.job is not None:
             self._decide(exchange)
+        elif exchange.rule == RULE_ALONE and self._loops.strays(exchange.connection.tgid):
+            exchange.parent, exchange.rule = None, REFUSED_CALLBACK
         parent, remote = exchange.parent, exchange.remote
         if parent is None and not self.stamps and not exchange.trace_id:
             # Most of them: the same as below, without the calls.
@@ -351,6 +374,13 @@ class Correlator:
         connection = exchange.connection
         runtime = connection.process.runtime
         opener, connection.opener = connection.opener, None
+        if origin is not None and origin[4] == CAUSE_LOOP:
+            if opener is not None and not opener.end_ns:
+                exchange.parent, exchange.rule = opener, RULE_OPENER
+            else:
+                exchange.parent, exchange.rule = self._in_loop(origin, connection)
+            self._loops.calls(exchange, is_opened=exchange.parent is opener)
+            return
         if origin is not None and origin[4] and not runtime.uses_goroutines:
             exchange.parent, exchange.rule = self._handed(origin, connection.tgid)
             if runtime.reuses_threads and origin[4] & CAUSE_USED:
@@ -374,6 +404,23 @@ class Correlator:
             exchange.rule = REFUSED_CONCURRENT
             return
         exchange.parent, exchange.rule = work, RULE_THREAD
+
+    def _in_loop(self, origin: Origin, connection: Any) -> tuple[Exchange | None, str]:
+        """The server exchange for which a loop's thread works in the callback that it is in, and the rule; or none, and why."""
+        _, _, socket, turn, _ = origin
+        tgid = connection.tgid
+        owner = self._loops.owner(socket, turn) if socket else None
+        if owner is not None:
+            if socket == connection.socket and self._loops.is_waited_for(tgid, owner):
+                return None, REFUSED_CALLBACK
+            return owner, RULE_CALLBACK
+        work = self._overlaps.oldest(tgid)
+        if work is None:
+            self._loops.strayed(tgid)
+            return None, RULE_NONE
+        if not self._overlaps.was_alone(work, tgid):
+            return None, REFUSED_CALLBACK
+        return work, RULE_ALONE
 
     def _is_doubtful(self, work: Exchange, runtime: Any) -> bool:
         """Whether a thread that received for `work` last may be working for something else by now."""

@@ -55,6 +55,9 @@ enum cause {
 	CAUSE_TASK = 5, /* `task` works for the request named; for none that is known where cause_socket is 0 */
 	CAUSE_RESULT =
 		6, /* of an answer: the job `task_parent` was done for it, as its end tells, at the time `cause_socket` */
+	CAUSE_LOOP =
+		7, /* a loop's thread, called back for what it received: that turn of that connection, a client's or a server's;
+		    * 0: it was called back for something else */
 };
 
 /* Set beside a cause: the thread has made calls since it was handed the work. */
@@ -71,7 +74,7 @@ enum cause {
 struct origin {
 	u64 task; /* logical task of the runtime (goroutine id, Python context) that made the call; 0: none is known */
 	u64 task_parent; /* what made that task; where there are none such, the job that the thread does (work.h); 0: not known */
-	u64 cause_socket; /* with a cause: the server's connection that the request came on */
+	u64 cause_socket; /* with a cause: the server's connection that the request came on; CAUSE_LOOP: either's */
 	u32 cause_turn; /* the turn of that connection that the request is */
 	u32 cause; /* enum cause */
 };

@@ -38,6 +38,7 @@ enum runtime_kind {
 	RUNTIME_OTHER = 0, /* no logical tasks that are read here */
 	RUNTIME_PYTHON = 2, /* contexts of CPython */
 	RUNTIME_GO = 1, /* goroutines */
+	RUNTIME_NODE = 3, /* callbacks of a loop (loop.h); nothing more is read */
 };
 
 struct runtime {

@@ -145,8 +145,11 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 	u64 left;
 	u32 before;
 
-	if (!state || state->is_muted)
+	if (!state || state->is_muted) {
+		if (direction == INGRESS)
+			callback_begins(0, 0);
 		return;
+	}
 	transfer.socket = socket;
 	transfer.time_ns = bpf_ktime_get_ns();
 	transfer.position = state->position[direction];
@@ -162,6 +165,8 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 		turned(socket, state->turn, state->role, direction);
 	if (direction == INGRESS && state->role == ROLE_SERVER)
 		context_received(socket);
+	if (direction == INGRESS)
+		callback_begins(state->is_muted ? 0 : socket, state->turn);
 
 	if (state->is_muted)
 		return;
@@ -188,6 +193,8 @@ static __always_inline void stopped(struct sock *sk, s64 result, u32 direction)
 	u64 socket = known_identity(sk);
 	struct socket_state *state;
 
+	if (direction == INGRESS)
+		callback_begins(0, 0);
 	if (result == -EAGAIN || result == -EINTR || result == -ERESTARTSYS || !socket)
 		return;
 	state = sockets.lookup(&socket);

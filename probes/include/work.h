@@ -61,6 +61,7 @@ static __always_inline struct runtime *runtime_now(void)
 
 #include "python.h"
 #include "goroutine.h"
+#include "loop.h"
 
 /* The logical task that is running on this thread, by the runtime's kind. A branch per kind. */
 static __always_inline void fill_task(struct origin *origin, const struct runtime *runtime)
@@ -112,6 +113,8 @@ static __always_inline void fill_origin(struct origin *origin, bool is_call)
 		fill_task(origin, runtime);
 	if (runtime && runtime->kind == RUNTIME_PYTHON)
 		fill_context(origin, runtime);
+	else if (runtime && runtime->kind == RUNTIME_NODE)
+		fill_callback(origin);
 	if (origin->cause != CAUSE_NONE)
 		return;
 	if (!thread || thread->cause == CAUSE_NONE)

@@ -1,0 +1,127 @@
+"""For which request an event loop's thread works, where the kernel side tells in which callback it is.
+
+A callback for what was received as a server works for that request; one for what was received as a client, for whoever made
+the call that it answers. That is exact but for three cases, of which nothing is claimed:
+
+- A queue. When a connection is free again, what is sent on it next, in the callback for its last response, may be a call of
+  another request, which had to wait for a connection. Whoever waits for one has no call under way. So such a call is claimed
+  only where every other request of the process has one.
+- A connection that is shared: where calls for several requests are under way on it, an answer may be any one's.
+- Outside of such callbacks (timers, immediates, pools of threads) nothing is known. A request that has been the only one of its
+  process all the while is taken for it all the same, unless the process is seen to call when none is under way: what such a
+  program leaves behind its responses may call at any time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agent.protocols.pairing import Exchange
+
+MAX_SOCKETS: Final = 8192
+"""Connections; beyond, the one without requests for longest is forgotten: what follows from its answers is not claimed. Each
+holds two exchanges, 3 KB."""
+MAX_PROCESSES: Final = 4096
+"""Beyond, it is forgotten of the one that was seen first that it calls on its own."""
+MAX_UNDER_WAY: Final = 65536
+"""Requests. Beyond, the oldest is taken to wait for nothing."""
+
+_Turn = tuple[int, "Exchange | None"]
+"""A turn of requests, and for which server exchange they are; None: for none, for several, or nobody knows."""
+_NEVER: Final[_Turn] = (0, None)
+
+
+class Loops:
+    """What their threads received, and who waits for what."""
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[int, tuple[_Turn, _Turn]] = OrderedDict()
+        """By socket: the last two turns in which requests began, the newer one first."""
+        self._under_way: OrderedDict[Exchange, list[int]] = OrderedDict()
+        """Server exchanges: the process, and how many calls are under way for it, and connections that it opens."""
+        self._idle: dict[int, set[Exchange]] = {}
+        """By process: those without."""
+        self._strays: OrderedDict[int, bool] = OrderedDict()
+        """Processes that served something; True: and called then while nothing was under way."""
+
+    def serves(self, exchange: Exchange) -> None:
+        """A request came to a loop's thread."""
+        connection = exchange.connection
+        tgid = connection.tgid
+        self._strays.setdefault(tgid, False)
+        if len(self._strays) > MAX_PROCESSES:
+            self._strays.popitem(last=False)
+        self._begins(connection.socket, connection.turn, exchange)
+        self._under_way[exchange] = [tgid, 0]
+        self._idle.setdefault(tgid, set()).add(exchange)
+        if len(self._under_way) > MAX_UNDER_WAY:
+            self.served(next(iter(self._under_way)))
+
+    def served(self, exchange: Exchange) -> None:
+        """A request has its response, or has failed."""
+        state = self._under_way.pop(exchange, None)
+        if state is not None:
+            idle = self._idle.get(state[0], set())
+            idle.discard(exchange)
+            if not idle:
+                self._idle.pop(state[0], None)
+
+    def opens(self, owner: Exchange) -> None:
+        """A connection is opened for the next call of a server exchange."""
+        state = self._under_way.get(owner)
+        if state is not None:
+            state[1] += 1
+            self._idle.get(state[0], set()).discard(owner)
+
+    def calls(self, exchange: Exchange, *, is_opened: bool) -> None:
+        """A call began, and its parent is known if it ever will be; `is_opened`: the connection was opened for it."""
+        connection, parent = exchange.connection, exchange.parent
+        is_shared = exchange.protocol.is_duplex or any(
+            other.parent is not parent for other in connection.pending() if other is not exchange
+        )
+        self._begins(connection.socket, connection.turn, None if is_shared else parent)
+        if parent is not None and not is_opened:
+            self.opens(parent)
+
+    def called(self, exchange: Exchange) -> None:
+        """A call has its response, or has failed."""
+        state = self._under_way.get(exchange.parent) if exchange.parent is not None else None
+        if state is not None and exchange.parent is not None:
+            state[1] -= 1
+            if state[1] <= 0:
+                self._idle.setdefault(state[0], set()).add(exchange.parent)
+
+    def owner(self, socket: int, turn: int) -> Exchange | None:
+        """The server exchange for which a thread works that received this."""
+        for begun, exchange in self._turns.get(socket, (_NEVER, _NEVER)):
+            if 0 < begun <= turn:
+                # Answers come in the turn behind their requests. More turns are interim responses, or something is missing.
+                is_certain = turn - begun <= 1 or (exchange is not None and not exchange.end_ns)
+                return exchange if is_certain else None
+        return None
+
+    def is_waited_for(self, tgid: int, owner: Exchange) -> bool:
+        """Whether a request other than this one has no call under way, and so may wait for a connection."""
+        idle = self._idle.get(tgid, set())
+        return len(idle) > (owner in idle)
+
+    def strayed(self, tgid: int) -> None:
+        """A process called while nothing was under way."""
+        if tgid in self._strays:
+            self._strays[tgid] = True
+
+    def strays(self, tgid: int) -> bool:
+        """Whether it has done so, after it had served something."""
+        return self._strays.get(tgid, False)
+
+    def _begins(self, socket: int, turn: int, exchange: Exchange | None) -> None:
+        newer, older = self._turns.pop(socket, (_NEVER, _NEVER))
+        if newer[0] != turn:
+            newer, older = (turn, exchange), newer
+        elif newer[1] is not exchange:
+            newer = (turn, None)
+        self._turns[socket] = (newer, older)
+        if len(self._turns) > MAX_SOCKETS:
+            self._turns.popitem(last=False)

@@ -177,7 +177,9 @@ class Socket:
         peer=None,
         sequences=(1000, 5000),
         budgets=None,
+        origin=None,
     ):
+        """`origin`, of whoever opens it, is as `_moved` takes it."""
         host.sockets += 1
         self.host, self.process, self.thread, self.role = host, process, thread, role
         self.number = host.sockets
@@ -190,6 +192,7 @@ class Socket:
         self.budgets = budgets
         self.positions, self.last_ns = [0, 0], [0, 0]
         self.turn, self.direction, self.captured = 0, 0, 0
+        self.origin = origin or {}
 
     def open(self) -> Socket:
         local, remote = (
@@ -208,6 +211,7 @@ class Socket:
             remote_port=remote[1],
             family=self.family,
             role=self.role,
+            **self.origin,
         )
         return self
 

@@ -66,6 +66,13 @@ def _gunicorn(servers: Servers) -> Started:
     return _http(servers.gunicorn("sync"), "/hello", 4)
 
 
+def _node(servers: Servers) -> Started:
+    port = free_port()
+    service = CHECKOUT / "tests" / "accuracy" / "services" / "service.js"
+    env = {"PORT": str(port), "BACKEND": "1"}  # which this path does not ask
+    return _http(servers.start("node", service, port=port, env=env), "/hello/1", 8)
+
+
 def _chain(servers: Servers) -> Started:
     """The demo's services."""
     stock, shop = free_port(), free_port()
@@ -86,6 +93,7 @@ WORKLOADS: Final = (
     Workload("nginx", "nginx hello, 8 connections", _nginx, spans=1, limit_ms=0.11),
     Workload("nginx-file", "nginx file, 8 connections", _nginx_file, spans=1, limit_ms=0.11),
     Workload("gunicorn", "gunicorn (sync) hello, 4 connections", _gunicorn, spans=1, limit_ms=0.18),
+    Workload("node", "Node.js hello, 8 connections", _node, spans=1),
     Workload("chain", "nginx → Python → Python, 4 connections", _chain, spans=5),
     Workload("redis", "redis-benchmark GET, Redis not selected", _redis, spans=0),
 )

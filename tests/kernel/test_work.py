@@ -11,6 +11,9 @@ call THREAD                   prints what it is told: cause, socket, turn
 named THREAD                  as call, with the request's name though it is not clear
 leave THREAD                  it is gone; prints so if that is told
 number THREAD                 makes a call, and prints the number of its job, counted from where numbers begin
+node THREAD                   from here on the process is one of Node.js
+take THREAD SOCKET TURN       its loop's thread received something
+return THREAD                 the callback for that is over
 result THREAD                 prints what its answer says: the thread whose job it was, and that job's number
 """
 
@@ -23,7 +26,7 @@ import pytest
 
 from agent.kernel.programs import probes_folder
 
-NAMES = {0: "none", 1: "woken", 2: "created", 3: "backlog", 4: "unclear", 6: "result"}
+NAMES = {0: "none", 1: "woken", 2: "created", 3: "backlog", 4: "unclear", 6: "result", 7: "loop"}
 FIRST = 5000
 OFFSETS = {
     "OFFSETOF_task_struct__tgid": 0,
@@ -95,6 +98,12 @@ int main(void)
 			turned(a, b, ROLE_SERVER, INGRESS);
 		else if (!strcmp(verb, "answer") && scanf("%u", &a) == 1)
 			turned(a, 2, ROLE_SERVER, EGRESS);
+		else if (!strcmp(verb, "take") && scanf("%u %u", &a, &b) == 2)
+			callback_begins(a, b);
+		else if (!strcmp(verb, "return"))
+			callback_ends();
+		else if (!strcmp(verb, "node"))
+			runtimes.lookup(&tgid)->kind = RUNTIME_NODE;
 		else if (!strcmp(verb, "reply"))
 			turned(63, 0, ROLE_CLIENT, INGRESS);
 		else if (!strcmp(verb, "make") && scanf("%u", &a) == 1)
@@ -174,7 +183,7 @@ def told(program: Path):
                 name * bool(cause & bit)
                 for name, bit in ((" used", 256), (" mixed", 512), (" passed", 1024))
             )
-            is_known = cause & 255 in (1, 2)
+            is_known = cause & 255 in (1, 2, 7)
             lines.append(NAMES[cause & 255] + (f" {socket}/{turn}{flags}" if is_known else ""))
         return lines
 
@@ -398,3 +407,22 @@ def test_what_threads_do_that_a_worker_made_is_of_its_job(told):
         wake 2 1 0x200  result 1  make 2 5  wake 5 2 0x300  wake 9 5 0x300  number 5  number 3
     """
     assert told(script) == ["2:0", "2:0", "2:0", "2:1", "2:0"]
+
+
+def test_a_loop_works_for_what_it_received_until_its_callback_returns(told):
+    """A thread is known for a loop's once a callback of it has returned."""
+    script = """
+        node 1  take 1 5 1  call 1  return 1  call 1
+        take 1 5 3  call 1  take 1 6 2  call 1  return 1  call 1
+        take 1 0 0  call 1
+    """
+    assert told(script) == ["none", "loop 0/0", "loop 5/3", "loop 6/2", "loop 0/2", "loop 0/0"]
+
+
+def test_other_threads_of_a_loops_process_go_by_what_they_were_handed(told):
+    script = "node 1 take 1 5 1 receive 1 5 1 return 1 take 2 6 1 wake 1 2 0x100 call 2"
+    assert told(script) == ["woken 5/1"]
+
+
+def test_only_nodes_loops_are_known_by_callbacks(told):
+    assert told("take 1 5 1 return 1 take 1 5 3 call 1") == ["none"]

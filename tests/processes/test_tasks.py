@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 from agent.binaries.elf import open_elf
-from agent.processes import tasks
+from agent.processes import proc, tasks
 from agent.processes.runtime import Kind, Runtime
 from agent.processes.tasks import ALL_ADDRESSES, Layout, layout_of
 
@@ -133,6 +135,47 @@ def test_go_with_the_client_of_net_http(functions):
     assert layout.addresses == (0x7000 + 200, 0x7000 + 301)
     ((hook, path, _),) = layout.probes
     assert (hook, path) == (tasks.GO_ROUND_TRIP_HOOK, sys.executable)
+
+
+ON_READ = b"_ZN4node15LibuvStreamWrap8OnUvReadElPK8uv_buf_t"
+
+
+@pytest.mark.parametrize("where", ["executable", "library"])
+def test_node_by_the_function_that_reads(monkeypatch, where):
+    """Of the executable, or of libnode, as Debian builds it."""
+    executable = sys.executable if where == "executable" else "/nowhere"
+    monkeypatch.setattr(Proc, "executable", lambda self, pid: executable)
+    monkeypatch.setattr(Proc, "inside", lambda self, pid, path: sys.executable)
+    elf = open_elf(sys.executable)
+    assert elf is not None
+    with elf:
+        address = elf.segments()[0].address + 64
+    asked = []
+    monkeypatch.setattr(tasks, "address_of", lambda elf, name: asked.append(name) or address)
+    layout = layout_of(Process(Kind.NODE), Proc((1, 2, "/usr/lib/libnode.so.108")))
+    assert layout is not None
+    ((hook, path, offset),) = layout.probes
+    assert (layout.kind, hook, path) == ("RUNTIME_NODE", tasks.CALLED_BACK, sys.executable)
+    assert (asked, offset >= 64) == ([ON_READ], True)
+
+
+def test_a_node_without_that_function_is_not_described(monkeypatch):
+    monkeypatch.setattr(Proc, "executable", lambda self, pid: sys.executable)
+    assert layout_of(Process(Kind.NODE), Proc()) is None
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_this_node_has_it():
+    process = Process(Kind.NODE)
+    with subprocess.Popen(["node", "-e", "setTimeout(() => 0, 60000)"]) as running:
+        try:
+            process.pid = running.pid
+            layout = layout_of(process, proc.Proc())
+        finally:
+            running.kill()
+    assert layout is not None
+    ((_, path, offset),) = layout.probes
+    assert offset > 0
 
 
 def test_compiled_programs_need_no_description():

@@ -164,22 +164,16 @@ class Correlator:
         waiting = self._waiting
         other = waiting.pop(join_key, None) or self._sent.pop(join_key, None)
         if exchange.role is _SERVER:
-            if len(self._work) >= MAX_THREADS:
-                self._work.clear()
-            self._work[tid] = exchange
-            self._open[tid] = self._open.get(tid, 0) + 1
-            self._served.add(exchange)
-            self._overlaps.begun(exchange)
-            if origin is not None and origin[0]:
-                self._goroutines.serves(exchange, origin[0])
-            elif origin is not None and origin[4] == CAUSE_LOOP:
-                self._loops.serves(exchange)
+            self._serves(exchange, tid, origin)
             if other is not None and other.role is _CLIENT:
                 exchange.parent = other
                 exchange.rule = RULE_PEER
                 return
         else:
-            self._find_owner(exchange, tid, origin)
+            if origin is not None and origin[4] == CAUSE_LOOP:
+                self._find_owner_in_loop(exchange, origin)
+            else:
+                self._find_owner(exchange, tid, origin)
             if other is not None and other.role is _SERVER:
                 if other.parent is None:
                     other.parent = exchange
@@ -187,6 +181,19 @@ class Correlator:
                 return
         if len(waiting) < MAX_WAITING:
             waiting[join_key] = exchange
+
+    def _serves(self, exchange: Exchange, tid: int, origin: Origin | None) -> None:
+        """A thread received a request."""
+        if len(self._work) >= MAX_THREADS:
+            self._work.clear()
+        self._work[tid] = exchange
+        self._open[tid] = self._open.get(tid, 0) + 1
+        self._served.add(exchange)
+        self._overlaps.begun(exchange)
+        if origin is not None and origin[0]:
+            self._goroutines.serves(exchange, origin[0])
+        elif origin is not None and origin[4] == CAUSE_LOOP:
+            self._loops.serves(exchange)
 
     def resumed(self, exchange: Exchange, tid: int, origin: Origin | None = None) -> None:
         """Bytes of an exchange came in: the thread goes on with what they were for."""
@@ -374,13 +381,6 @@ class Correlator:
         connection = exchange.connection
         runtime = connection.process.runtime
         opener, connection.opener = connection.opener, None
-        if origin is not None and origin[4] == CAUSE_LOOP:
-            if opener is not None and not opener.end_ns:
-                exchange.parent, exchange.rule = opener, RULE_OPENER
-            else:
-                exchange.parent, exchange.rule = self._in_loop(origin, connection)
-            self._loops.calls(exchange, is_opened=exchange.parent is opener)
-            return
         if origin is not None and origin[4] and not runtime.uses_goroutines:
             exchange.parent, exchange.rule = self._handed(origin, connection.tgid)
             if runtime.reuses_threads and origin[4] & CAUSE_USED:
@@ -404,6 +404,16 @@ class Correlator:
             exchange.rule = REFUSED_CONCURRENT
             return
         exchange.parent, exchange.rule = work, RULE_THREAD
+
+    def _find_owner_in_loop(self, exchange: Exchange, origin: Origin) -> None:
+        """For which server exchange a client exchange is made by a loop's thread."""
+        connection = exchange.connection
+        opener, connection.opener = connection.opener, None
+        if opener is not None and not opener.end_ns:
+            exchange.parent, exchange.rule = opener, RULE_OPENER
+        else:
+            exchange.parent, exchange.rule = self._in_loop(origin, connection)
+        self._loops.calls(exchange, is_opened=exchange.parent is opener)
 
     def _in_loop(self, origin: Origin, connection: Any) -> tuple[Exchange | None, str]:
         """The server exchange for which a loop's thread works in the callback that it is in, and the rule; or none, and why."""

@@ -29,7 +29,9 @@ def test_every_symbol_that_a_file_exports_is_found_where_it_is():
     )
     rows = [line.split() for line in said.stdout.splitlines()]
     exported = {
-        row[2]: int(row[0], 16) for row in rows if len(row) == 3 and row[1] in "TD" and "@" not in row[2]
+        row[2]: int(row[0], 16)
+        for row in rows
+        if len(row) == 3 and row[1] in "TD" and "@" not in row[2]
     }
     assert len(exported) > 100
     with opened(path) as file:

@@ -301,7 +301,7 @@ def test_a_response_of_which_only_the_beginning_is_captured(loop):
 
 def test_a_body_that_comes_in_later_turns(loop):
     """100 Continue: what follows is for the request all the same, while it is under way."""
-    (one, two) = pool(loop, 2)
+    (one,) = pool(loop, 1)
     front = loop.accept()
     head = b"POST /1 HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
     loop.receive(front, head)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent.traces.loops import Loops
@@ -340,10 +342,10 @@ def test_what_is_kept_is_bounded(monkeypatch):
         def __init__(self, number: int) -> None:
             self.connection = Connection(number)
 
-    served = [Exchange(number) for number in range(1, 9)]
+    served: list[Any] = [Exchange(number) for number in range(1, 9)]
     for each in served:
-        loops.serves(each)  # type: ignore[arg-type]  # as much of one as is read
+        loops.serves(each)
     assert [loops.owner(number, 1) in served for number in range(1, 9)] == [False] * 4 + [True] * 4
     for each in served:
-        loops.served(each)  # type: ignore[arg-type]
-    assert not loops.is_waited_for(8, served[0])  # type: ignore[arg-type]
+        loops.served(each)
+    assert not loops.is_waited_for(8, served[0])

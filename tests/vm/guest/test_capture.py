@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from collections import Counter
 import pytest
 
 from agent.check import WRITING_HELPERS
+from tests.vm.harness import IN_GUEST
 from tests.vm.harness_guest import SERVERS, Server, Servers, curl, loaded, python, wait_until
 from tests.vm.harness_guest import free_port as any_port
 from tests.vm.harness_spans import ExportedSpan
@@ -309,6 +311,29 @@ def test_tasks_of_one_thread_are_told_apart(servers: Servers, tracing: Tracing, 
     assert len(without) <= len(calls) // 100
     rules = Counter(str(span.attributes["zerospan.parent.rule"]) for span in right)
     assert rules["task"] == len(right)
+
+
+@pytest.mark.skipif(
+    os.environ.get(IN_GUEST) != "6.1", reason="tests/accuracy has Node.js on both kernels"
+)
+def test_callbacks_of_node_are_told_apart(servers: Servers, tracing: Tracing) -> None:
+    """32 requests at once in one thread, one call each on connections that it keeps; every call has its own request."""
+    requests, first = 96, 900_000
+    backend = servers.python("backend.py")
+    front = servers.node(backend=backend)
+    words = ("--port", front.port, "--requests", requests, "--threads", 32, "--first", first)
+    told = json.loads(python("client.py", *words))
+    assert (told["ok"], told["failed"]) == (requests, 0)
+    received = {span.span_id: span for span in tracing.wait(SERVER, front.port, requests)}
+    calls = tracing.wait(CLIENT, backend.port, requests)
+    right = [s for s in calls if number_of(received.get(s.parent_span_id)) == number_of(s)]
+    without = [s for s in calls if not s.parent_span_id]
+    assert len(calls) == requests
+    assert len(right) + len(without) == requests
+    assert len(without) <= 1
+    rules = Counter(str(span.attributes["zerospan.parent.rule"]) for span in right)
+    assert rules["callback"] + rules["opener"] >= requests - 1
+    assert rules["callback"] > requests // 3
 
 
 def test_a_first_span_comes_soon(servers: Servers, tracing: Tracing) -> None:

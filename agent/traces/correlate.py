@@ -26,7 +26,7 @@ Where that is not enough to tell, there is no parent, and `rule` says why:
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
   socket at a time, are taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
   claimed (`refused:concurrent`). Of Node.js the kernel side tells in which callback a call is made (`callback`, `alone`,
-  `refused:callback`; loops.py).
+  `refused:loop`; loops.py).
 
 Both ends of a connection name a request by the same key: the client's address and port and the request's first TCP
 sequence number (Unix sockets: the client's socket and the byte position). It holds through address translation and
@@ -72,7 +72,7 @@ REFUSED_CONCURRENT: Final = "refused:concurrent"
 REFUSED_BACKLOG: Final = "refused:backlog"
 REFUSED_HANDOFF: Final = "refused:handoff"
 REFUSED_TASK: Final = "refused:task"
-REFUSED_CALLBACK: Final = "refused:callback"
+REFUSED_LOOP: Final = "refused:loop"
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
@@ -146,7 +146,12 @@ class Correlator:
                 self._loops.opens(connection.opener)
             return
         work = self._working_for(tid)
-        if work is not None and not self._is_doubtful(work, runtime):
+        if work is None or self._is_doubtful(work, runtime):
+            return
+        if not self._is_loop(tid, runtime) or (
+            self._overlaps.was_alone(work, connection.tgid)
+            and not self._loops.strays(connection.tgid)
+        ):
             connection.opener = work
 
     def begun(
@@ -187,7 +192,9 @@ class Correlator:
         if len(self._work) >= MAX_THREADS:
             self._work.clear()
         self._work[tid] = exchange
-        self._open[tid] = self._open.get(tid, 0) + 1
+        count = self._open[tid] = self._open.get(tid, 0) + 1
+        if count > 1:
+            self._loops.overlaps(tid, exchange.connection.tgid)
         self._served.add(exchange)
         self._overlaps.begun(exchange)
         if origin is not None and origin[0]:
@@ -267,7 +274,7 @@ class Correlator:
         if exchange.job is not None:
             self._decide(exchange)
         elif exchange.rule == RULE_ALONE and self._loops.strays(exchange.connection.tgid):
-            exchange.parent, exchange.rule = None, REFUSED_CALLBACK
+            exchange.parent, exchange.rule = None, REFUSED_LOOP
         parent, remote = exchange.parent, exchange.remote
         if parent is None and not self.stamps and not exchange.trace_id:
             # Most of them: the same as below, without the calls.
@@ -399,11 +406,16 @@ class Correlator:
             return
         work = self._working_for(tid)
         if work is None:
-            return
-        if self._is_doubtful(work, runtime):
+            if self._is_loop(tid, runtime) and not self._open.get(tid):
+                self._loops.strayed(connection.tgid)
+        elif self._is_doubtful(work, runtime):
             exchange.rule = REFUSED_CONCURRENT
-            return
-        exchange.parent, exchange.rule = work, RULE_THREAD
+        elif not self._is_loop(tid, runtime):
+            exchange.parent, exchange.rule = work, RULE_THREAD
+        elif self._overlaps.was_alone(work, connection.tgid):
+            exchange.parent, exchange.rule = work, RULE_ALONE
+        else:
+            exchange.rule = REFUSED_LOOP
 
     def _find_owner_in_loop(self, exchange: Exchange, origin: Origin) -> None:
         """For which server exchange a client exchange is made by a loop's thread."""
@@ -422,15 +434,19 @@ class Correlator:
         owner = self._loops.owner(socket, turn) if socket else None
         if owner is not None:
             if socket == connection.socket and self._loops.is_waited_for(tgid, owner):
-                return None, REFUSED_CALLBACK
+                return None, REFUSED_LOOP
             return owner, RULE_CALLBACK
         work = self._overlaps.oldest(tgid)
         if work is None:
             self._loops.strayed(tgid)
             return None, RULE_NONE
         if not self._overlaps.was_alone(work, tgid):
-            return None, REFUSED_CALLBACK
+            return None, REFUSED_LOOP
         return work, RULE_ALONE
+
+    def _is_loop(self, tid: int, runtime: Any) -> bool:
+        """Whether a thread serves several requests in turns, and may be working for none of them."""
+        return self._loops.is_loop(tid) and not runtime.is_proxy
 
     def _is_doubtful(self, work: Exchange, runtime: Any) -> bool:
         """Whether a thread that received for `work` last may be working for something else by now."""

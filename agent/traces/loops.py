@@ -25,6 +25,8 @@ MAX_SOCKETS: Final = 8192
 holds two exchanges, 3 KB."""
 MAX_PROCESSES: Final = 4096
 """Beyond, it is forgotten of the one that was seen first that it calls on its own."""
+MAX_THREADS: Final = 65536
+"""Beyond, all are forgotten: they are known again at the next overlap."""
 MAX_UNDER_WAY: Final = 65536
 """Requests. Beyond, the oldest is taken to wait for nothing."""
 
@@ -43,16 +45,28 @@ class Loops:
         """Server exchanges: the process, and how many calls are under way for it, and connections that it opens."""
         self._idle: dict[int, set[Exchange]] = {}
         """By process: those without."""
+        self._threads: set[int] = set()
+        """Those that run a loop, as far as that is known by overlapping requests."""
         self._strays: OrderedDict[int, bool] = OrderedDict()
         """Processes that served something; True: and called then while nothing was under way."""
+
+    def overlaps(self, tid: int, tgid: int) -> None:
+        """A thread has several requests under way: it runs a loop."""
+        if tid not in self._threads:
+            if len(self._threads) >= MAX_THREADS:
+                self._threads.clear()
+            self._threads.add(tid)
+            self._know(tgid)
+
+    def is_loop(self, tid: int) -> bool:
+        """Whether a thread had several requests under way at any time."""
+        return tid in self._threads
 
     def serves(self, exchange: Exchange) -> None:
         """A request came to a loop's thread."""
         connection = exchange.connection
         tgid = connection.tgid
-        self._strays.setdefault(tgid, False)
-        if len(self._strays) > MAX_PROCESSES:
-            self._strays.popitem(last=False)
+        self._know(tgid)
         self._begins(connection.socket, connection.turn, exchange)
         self._under_way[exchange] = [tgid, 0]
         self._idle.setdefault(tgid, set()).add(exchange)
@@ -115,6 +129,12 @@ class Loops:
     def strays(self, tgid: int) -> bool:
         """Whether it has done so, after it had served something."""
         return self._strays.get(tgid, False)
+
+    def _know(self, tgid: int) -> None:
+        """A process serves something in a loop."""
+        self._strays.setdefault(tgid, False)
+        if len(self._strays) > MAX_PROCESSES:
+            self._strays.popitem(last=False)
 
     def _begins(self, socket: int, turn: int, exchange: Exchange | None) -> None:
         newer, older = self._turns.pop(socket, (_NEVER, _NEVER))

@@ -124,7 +124,7 @@ def test_the_connection_that_is_free_again_may_have_been_waited_for(loop):
     loop.receive(one, response()).answer(third)
     loop.ask(one, "/1/a")  # one of two that waited
     loop.receive(one, response()).answer(first).answer(second)
-    assert loop.parents()["/1/a"] == ("refused:callback", None)
+    assert loop.parents()["/1/a"] == ("refused:loop", None)
 
 
 def test_a_request_that_has_called_may_wait_again(loop):
@@ -136,7 +136,7 @@ def test_a_request_that_has_called_may_wait_again(loop):
     loop.receive(one, response())
     loop.ask(one, "/2/b")
     loop.receive(one, response()).answer(first).answer(second)
-    assert loop.parents()["/2/b"] == ("refused:callback", None)
+    assert loop.parents()["/2/b"] == ("refused:loop", None)
 
 
 def test_a_connection_is_opened_for_a_request_that_does_not_wait_for_another_one(loop):
@@ -166,7 +166,7 @@ def test_outside_of_such_callbacks_nothing_is_known(loop):
     loop.receive(one, response())
     for front in fronts:
         loop.answer(front)
-    assert loop.parents()["/1/a"] == ("refused:callback", None)
+    assert loop.parents()["/1/a"] == ("refused:loop", None)
 
 
 def test_a_connection_that_a_timer_opens(loop):
@@ -176,7 +176,7 @@ def test_a_connection_that_a_timer_opens(loop):
     loop.receive(back, response())
     for front in fronts:
         loop.answer(front)
-    assert loop.parents() == {"/1/a": ("refused:callback", None)}
+    assert loop.parents() == {"/1/a": ("refused:loop", None)}
 
 
 def test_what_follows_an_answer_to_nobodys_call_is_nobodys(loop):
@@ -189,7 +189,7 @@ def test_what_follows_an_answer_to_nobodys_call_is_nobodys(loop):
     loop.receive(two, response())
     for front in fronts:
         loop.answer(front)
-    assert loop.parents()["/1/b"] == ("refused:callback", None)
+    assert loop.parents()["/1/b"] == ("refused:loop", None)
 
 
 def test_the_only_request_is_taken_for_it(loop):
@@ -212,9 +212,9 @@ def test_not_in_a_program_that_calls_behind_its_responses(loop):
     loop.returns().ask(one, "/2/a")
     loop.receive(one, response()).answer(front)
     told = loop.parents()
-    assert told["/0/late"] == ("refused:callback", None)
+    assert told["/0/late"] == ("refused:loop", None)
     assert told["/1/late"] == ("none", None)
-    assert told["/2/a"] == ("refused:callback", None)
+    assert told["/2/a"] == ("refused:loop", None)
 
 
 def test_what_a_program_calls_before_it_serves_is_no_such_sign(loop):
@@ -252,7 +252,7 @@ def test_a_connection_that_calls_of_several_requests_share(loop):
     told = loop.parents()
     assert told["/0/a"] == ("callback", "server /0")
     assert told["/1/a"] == ("callback", "server /1")
-    assert told["/0/b"] == ("refused:callback", None)
+    assert told["/0/b"] == ("refused:loop", None)
 
 
 def test_a_shared_connection_when_its_turn_has_changed(loop):
@@ -272,7 +272,7 @@ def test_a_shared_connection_when_its_turn_has_changed(loop):
         loop.answer(front)
     told = loop.parents()
     assert told["/2/a"] == ("callback", "server /2")
-    assert told["/1/b"] == ("refused:callback", None)
+    assert told["/1/b"] == ("refused:loop", None)
 
 
 def test_a_request_that_was_lost_is_not_taken_for_the_one_before(loop):
@@ -282,7 +282,7 @@ def test_a_request_that_was_lost_is_not_taken_for_the_one_before(loop):
     loop.answer(front).receive(front, request("/2"), is_lost=True)
     loop.ask(one, "/2/a")
     loop.receive(one, response()).answer(front).answer(other)
-    assert loop.parents()["/2/a"] == ("refused:callback", None)
+    assert loop.parents()["/2/a"] == ("refused:loop", None)
 
 
 def test_a_response_of_which_only_the_beginning_is_captured(loop):
@@ -321,7 +321,7 @@ def test_pipelined_requests_are_not_told_apart(loop):
     loop.receive(front, request("/1") + request("/2"))
     loop.ask(one, "/1/a")
     loop.receive(one, response()).answer(front).answer(front)
-    assert loop.parents()["/1/a"] == ("refused:callback", None)
+    assert loop.parents()["/1/a"] == ("refused:loop", None)
 
 
 def test_what_is_kept_is_bounded(monkeypatch):

@@ -77,7 +77,7 @@ NOT_FOUND: Final = {
     correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
     correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one; and when it was done, no request alone had the result",
     correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
-    correlate.REFUSED_LOOP: "refused: an event loop called this back for something else than a receipt (a timer, a queue, a pool of threads), or for one that does not tell whose it was",
+    correlate.REFUSED_LOOP: "refused: an event loop made this call outside of a callback that tells for whom (a timer, a queue, a pool of threads), and the request under way was not the only one all the while, or the program calls while it serves nobody, too",
     correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }
 """By rule: why there is no parent."""

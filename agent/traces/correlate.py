@@ -404,6 +404,12 @@ class Correlator:
             exchange.parent = owner
             exchange.rule = REFUSED_GOROUTINE if owner is None else RULE_GOROUTINE
             return
+        self._find_owner_by_thread(exchange, tid)
+
+    def _find_owner_by_thread(self, exchange: Exchange, tid: int) -> None:
+        """For which server exchange a client exchange is made, where nothing but its thread tells."""
+        connection = exchange.connection
+        runtime = connection.process.runtime
         work = self._working_for(tid)
         if work is None:
             if self._is_loop(tid, runtime) and not self._open.get(tid):

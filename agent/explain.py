@@ -19,7 +19,7 @@ from agent.export.tree import MAX_DEPTH, duration
 from agent.spans import semconv
 from agent.spans.span import SpanKind
 from agent.spans.trace import ReadSpan, Trace
-from agent.traces import correlate
+from agent.traces import rules
 from agent.traces.context_formats import B3, DATADOG, JAEGER, XRAY
 from agent.traces.context_propagators import TRACEPARENT
 from agent.traces.stamps import RULE_SENT, RULE_TCP_OPTION
@@ -36,16 +36,16 @@ MAX_NAMED: Final = 5
 
 _HEADER: Final = "the request's {} names it"
 FOUND: Final = {
-    correlate.RULE_PEER: "it is the other end of the same connection, and sent this very request",
-    correlate.RULE_THREAD: "the thread that made this call was working for that request",
-    correlate.RULE_OPENER: "the connection of this call was opened in the course of that request",
-    correlate.RULE_HANDOFF: "the thread that received that request woke the idle thread that then made this call",
-    correlate.RULE_GOROUTINE: "the goroutine that made this call received that request, or was made in the course of it",
-    correlate.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
-    correlate.RULE_RESULT: "the thread that made this call, or the one that made that, then answered that request, or woke the thread that waited to answer it",
-    correlate.RULE_TASK: "the task that made this call, or one that made that task, received that request",
-    correlate.RULE_CALLBACK: "this call was made in the callback for what that request, or a call made for it, had received",
-    correlate.RULE_ALONE: "that request was the only one of its process under way, which was never seen to call for none",
+    rules.RULE_PEER: "it is the other end of the same connection, and sent this very request",
+    rules.RULE_THREAD: "the thread that made this call was working for that request",
+    rules.RULE_OPENER: "the connection of this call was opened in the course of that request",
+    rules.RULE_HANDOFF: "the thread that received that request woke the idle thread that then made this call",
+    rules.RULE_GOROUTINE: "the goroutine that made this call received that request, or was made in the course of it",
+    rules.RULE_CREATED: "the thread or process that made this call was made in the course of that request",
+    rules.RULE_RESULT: "the thread that made this call, or the one that made that, then answered that request, or woke the thread that waited to answer it",
+    rules.RULE_TASK: "the task that made this call, or one that made that task, received that request",
+    rules.RULE_CALLBACK: "this call was made in the callback for what that request, or a call made for it, had received",
+    rules.RULE_ALONE: "that request was the only one of its process under way, which was never seen to call for none",
     TRACEPARENT: _HEADER.format("traceparent"),
     B3: _HEADER.format("b3 or X-B3-… header"),
     JAEGER: _HEADER.format("uber-trace-id"),
@@ -57,28 +57,28 @@ FOUND: Final = {
 FROM_HEADER: Final = frozenset({TRACEPARENT, B3, JAEGER, DATADOG, XRAY, RULE_TCP_OPTION})
 WITHIN_PROCESS: Final = frozenset(
     {
-        correlate.RULE_THREAD,
-        correlate.RULE_OPENER,
-        correlate.RULE_HANDOFF,
-        correlate.RULE_RESULT,
-        correlate.RULE_TASK,
-        correlate.RULE_GOROUTINE,
-        correlate.RULE_CALLBACK,
-        correlate.RULE_ALONE,
+        rules.RULE_THREAD,
+        rules.RULE_OPENER,
+        rules.RULE_HANDOFF,
+        rules.RULE_RESULT,
+        rules.RULE_TASK,
+        rules.RULE_GOROUTINE,
+        rules.RULE_CALLBACK,
+        rules.RULE_ALONE,
     }
 )
 """Rules that find parents in the same process only."""
 
 NOT_FOUND: Final = {
-    correlate.RULE_NONE: "nobody known",
-    correlate.RULE_LATE: "the request for which this call was made was over when it began: it is background work, with a link to that request",
+    rules.RULE_NONE: "nobody known",
+    rules.RULE_LATE: "the request for which this call was made was over when it began: it is background work, with a link to that request",
     RULE_SENT: "the request left with the ids of another trace, before it was known for what it was made; there is a link to that",
-    correlate.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads; the goroutine that made this call is not known, or it is not known which request it was made for",
-    correlate.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
-    correlate.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one; and when it was done, no request alone had the result",
-    correlate.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
-    correlate.REFUSED_LOOP: "refused: an event loop made this call outside of a callback that tells for whom (a timer, a queue, a pool of threads), and the request under way was not the only one all the while, or the program calls while it serves nobody, too",
-    correlate.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
+    rules.REFUSED_GOROUTINE: "refused: a Go program, where work moves between threads; the goroutine that made this call is not known, or it is not known which request it was made for",
+    rules.REFUSED_BACKLOG: "refused: the thread went on with this work without being woken for it, as a worker does whose queue is not empty, so nothing says whose it is",
+    rules.REFUSED_HANDOFF: "refused: the thread was woken by one of which nobody knows for whom it was working, or while several requests were under way, of which it may have taken another one; and when it was done, no request alone had the result",
+    rules.REFUSED_TASK: "refused: the task that made this call was made for no request that was seen",
+    rules.REFUSED_LOOP: "refused: an event loop made this call outside of a callback that tells for whom (a timer, a queue, a pool of threads), and the request under way was not the only one all the while, or the program calls while it serves nobody, too",
+    rules.REFUSED_CONCURRENT: "refused: the thread had several requests under way, and nothing says for which of them it made this call",
 }
 """By rule: why there is no parent."""
 _NOBODY: Final = {
@@ -174,7 +174,7 @@ def _edge(span: ReadSpan, parent: ReadSpan) -> Iterator[str]:
     """Why `parent` is the parent, and what speaks for it and against it."""
     rule = _rule(span)
     yield f"parent [{parent.span_id}], {_named(rule)}: {_reason(rule)}"
-    if rule == correlate.RULE_PEER:
+    if rule == rules.RULE_PEER:
         yield f"{_process(parent)} and {_process(span)} are the ends of {_ends(span, parent)}"
     elif rule in FROM_HEADER:
         yield from _connection(span)
@@ -193,7 +193,7 @@ def _root(span: ReadSpan, trace: Trace) -> Iterator[str]:
     elif span.parent_id is not None:
         yield f"parent [{span.parent_id}] is not among these spans; {_named(rule)}: {_reason(rule)}"
         yield from _connection(span)
-    elif rule == correlate.RULE_NONE:
+    elif rule == rules.RULE_NONE:
         yield f"no parent, rule {rule}: {_NOBODY.get(span.kind, NOT_FOUND[rule])}"
     elif rule in NOT_FOUND:
         yield f"no parent, rule {rule}: {NOT_FOUND[rule]}"

@@ -33,7 +33,8 @@ from agent.query.syntax import Intrinsic, Operator
 from agent.replay import replay
 from agent.spans import semconv
 from agent.spans.span import Span
-from agent.traces import correlate, stamps
+from agent.traces import rules as parents
+from agent.traces import stamps
 from agent.traces.context_propagators import FORMATS, NAMES, Propagators
 from bench.vm.workloads import WORKLOADS
 
@@ -285,7 +286,7 @@ def test_ledger_that_is_shown_has_every_key() -> None:
 def test_parent_rules_are_documented() -> None:
     rules = {
         value
-        for name, value in (vars(correlate) | vars(stamps)).items()
+        for name, value in (vars(parents) | vars(stamps)).items()
         if name.startswith(("RULE_", "REFUSED_"))
     }
     documented = first_codes(README, f"| `{semconv.PARENT_RULE}` | the parent is |")

@@ -12,7 +12,7 @@ from agent.errors import SpanFileError
 from agent.explain import FOUND, MAX_SPANS, NOT_FOUND, Search, explain
 from agent.spans.span import SpanKind, Status, Value
 from agent.spans.trace import ReadLink, ReadSpan, Trace
-from agent.traces import correlate, stamps
+from agent.traces import rules, stamps
 from agent.traces.context_propagators import FORMATS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -97,12 +97,12 @@ def test_whole_trace():
 
 
 def test_every_rule_has_its_words():
-    rules = {
+    every = {
         value
-        for name, value in (vars(correlate) | vars(stamps)).items()
+        for name, value in (vars(rules) | vars(stamps)).items()
         if name.startswith(("RULE_", "REFUSED_"))
     }
-    assert rules | set(FORMATS) == FOUND.keys() | NOT_FOUND.keys()
+    assert every | set(FORMATS) == FOUND.keys() | NOT_FOUND.keys()
     assert not FOUND.keys() & NOT_FOUND.keys()
 
 

@@ -46,33 +46,41 @@ from agent.traces.goroutines import Goroutines
 from agent.traces.jobs import Jobs
 from agent.traces.loops import Loops
 from agent.traces.overlaps import Overlaps
+from agent.traces.rules import (
+    CAUSE_BACKLOG,
+    CAUSE_CREATED,
+    CAUSE_LOOP,
+    CAUSE_MIXED,
+    CAUSE_PASSED,
+    CAUSE_TASK,
+    CAUSE_USED,
+    CAUSE_WOKEN,
+    REFUSED_BACKLOG,
+    REFUSED_CONCURRENT,
+    REFUSED_GOROUTINE,
+    REFUSED_HANDOFF,
+    REFUSED_LOOP,
+    REFUSED_TASK,
+    RULE_ALONE,
+    RULE_CREATED,
+    RULE_GOROUTINE,
+    RULE_HANDOFF,
+    RULE_NONE,
+    RULE_OPENER,
+    RULE_PEER,
+    RULE_RESULT,
+    RULE_TASK,
+    RULE_THREAD,
+)
 from agent.traces.served import Served
-from agent.traces.settle import Relation, Tie, tie
+from agent.traces.settle import place
 from agent.traces.stamps import Stamps
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
     from agent.traces.context import Ids
     from agent.traces.context_propagators import Propagators
-
-RULE_PEER: Final = "peer"
-RULE_THREAD: Final = "thread"
-RULE_OPENER: Final = "opener"
-RULE_HANDOFF: Final = "handoff"
-RULE_CREATED: Final = "created"
-RULE_RESULT: Final = "result"
-RULE_TASK: Final = "task"
-RULE_GOROUTINE: Final = "goroutine"
-RULE_CALLBACK: Final = "callback"
-RULE_ALONE: Final = "alone"
-RULE_NONE: Final = "none"
-RULE_LATE: Final = "link"
-REFUSED_GOROUTINE: Final = "refused:goroutine"
-REFUSED_CONCURRENT: Final = "refused:concurrent"
-REFUSED_BACKLOG: Final = "refused:backlog"
-REFUSED_HANDOFF: Final = "refused:handoff"
-REFUSED_TASK: Final = "refused:task"
-REFUSED_LOOP: Final = "refused:loop"
+    from agent.traces.rules import Origin
 
 MAX_WAITING: Final = 65536
 """Requests whose other end has not been seen; most of them go to other hosts, and leave with their exchange."""
@@ -84,25 +92,9 @@ MAX_THREADS: Final = 65536
 _SERVER: Final = Role.SERVER
 _CLIENT: Final = Role.CLIENT
 
-CAUSE_NONE, CAUSE_WOKEN, CAUSE_CREATED, CAUSE_BACKLOG, CAUSE_UNCLEAR, CAUSE_TASK = range(6)
-CAUSE_LOOP: Final = 7
-CAUSE_USED: Final = 256
-CAUSE_MIXED: Final = 512
-CAUSE_PASSED: Final = 1024
-"""As in probes/include/events.h."""
 _CAUSE_KIND: Final = 255
 
-_WORK: Final = frozenset(
-    (
-        *(RULE_THREAD, RULE_OPENER, RULE_HANDOFF, RULE_CREATED, RULE_RESULT, RULE_TASK),
-        *(RULE_GOROUTINE, RULE_CALLBACK, RULE_ALONE),
-    )
-)
-"""Rules that find the work for which a call was made."""
-
 Key = tuple[Any, int]
-Origin = tuple[int, int, int, int, int]
-"""As in `connections.table`."""
 
 
 class Correlator:
@@ -119,7 +111,7 @@ class Correlator:
         self._served = Served()
         self._goroutines = Goroutines()
         self._overlaps = Overlaps()
-        self._loops = Loops()
+        self._loops = Loops(self._overlaps)
         self._jobs = Jobs()
         self.has_jobs = False
         """There were calls whose parents show only later."""
@@ -137,7 +129,7 @@ class Correlator:
             return
         if origin is not None and origin[4]:
             work, _ = (
-                self._in_loop(origin, connection)
+                self._loops.work(origin, connection)
                 if origin[4] == CAUSE_LOOP
                 else self._handed(origin, connection.tgid)
             )
@@ -176,7 +168,7 @@ class Correlator:
                 return
         else:
             if origin is not None and origin[4] == CAUSE_LOOP:
-                self._find_owner_in_loop(exchange, origin)
+                self._loops.find_owner(exchange, origin)
             else:
                 self._find_owner(exchange, tid, origin)
             if other is not None and other.role is _SERVER:
@@ -316,39 +308,9 @@ class Correlator:
         stamp = self.stamps.of(exchange) if self.stamps else None
         if stamp is not None:
             stamp.name(exchange)
-        self._place(exchange, stamp.trace_id if stamp is not None else b"")
+        place(exchange, stamp.trace_id if stamp is not None else b"", self._ids)
         if stamp is not None:
             stamp.enforce(exchange)
-
-    def _place(self, exchange: Exchange, own: bytes) -> None:
-        """Find its trace; `own` is the id of one that begins with it, empty for a new one."""
-        remote, parent = exchange.remote, exchange.parent
-        if parent is not None and exchange.rule in _WORK:
-            times = {"parent_end_ns": parent.end_ns, "child_start_ns": exchange.start_ns}
-            if tie(Relation.WORK, **times) is Tie.LINK:
-                exchange.link, exchange.parent, exchange.rule = parent, None, RULE_LATE
-                parent = None
-        if remote is None and parent is None:
-            exchange.trace_id = own or self._ids.trace_id()
-            if not exchange.rule:
-                exchange.rule = RULE_NONE
-        elif remote is not None:
-            if (
-                parent is not None
-                and parent.trace_id == remote.trace_id
-                and _explains(parent, exchange)
-            ):
-                exchange.trace_id = remote.trace_id
-                return
-            exchange.parent = None
-            exchange.trace_id = remote.trace_id
-            exchange.rule = remote.format
-        elif parent is not None and parent.trace_id:
-            exchange.trace_id = parent.trace_id
-        else:
-            exchange.parent = None
-            exchange.trace_id = own or self._ids.trace_id()
-            exchange.rule = exchange.rule if exchange.rule.startswith("refused") else RULE_NONE
 
     def _handed(self, origin: Origin, tgid: int) -> tuple[Exchange | None, str]:
         """The server exchange that a thread was handed by another, and the rule; or none, and why."""
@@ -418,37 +380,8 @@ class Correlator:
             exchange.rule = REFUSED_CONCURRENT
         elif not self._is_loop(tid, runtime):
             exchange.parent, exchange.rule = work, RULE_THREAD
-        elif self._overlaps.was_alone(work, connection.tgid):
-            exchange.parent, exchange.rule = work, RULE_ALONE
         else:
-            exchange.rule = REFUSED_LOOP
-
-    def _find_owner_in_loop(self, exchange: Exchange, origin: Origin) -> None:
-        """For which server exchange a client exchange is made by a loop's thread."""
-        connection = exchange.connection
-        opener, connection.opener = connection.opener, None
-        if opener is not None and not opener.end_ns:
-            exchange.parent, exchange.rule = opener, RULE_OPENER
-        else:
-            exchange.parent, exchange.rule = self._in_loop(origin, connection)
-        self._loops.calls(exchange, is_opened=exchange.parent is opener)
-
-    def _in_loop(self, origin: Origin, connection: Any) -> tuple[Exchange | None, str]:
-        """The server exchange for which a loop's thread works in the callback that it is in, and the rule; or none, and why."""
-        _, _, socket, turn, _ = origin
-        tgid = connection.tgid
-        owner = self._loops.owner(socket, turn) if socket else None
-        if owner is not None:
-            if socket == connection.socket and self._loops.is_waited_for(tgid, owner):
-                return None, REFUSED_LOOP
-            return owner, RULE_CALLBACK
-        work = self._overlaps.oldest(tgid)
-        if work is None:
-            self._loops.strayed(tgid)
-            return None, RULE_NONE
-        if not self._overlaps.was_alone(work, tgid):
-            return None, REFUSED_LOOP
-        return work, RULE_ALONE
+            exchange.parent, exchange.rule = self._loops.alone(connection.tgid)
 
     def _is_loop(self, tid: int, runtime: Any) -> bool:
         """Whether a thread serves several requests in turns, and may be working for none of them."""
@@ -461,16 +394,3 @@ class Correlator:
     def _working_for(self, tid: int) -> Exchange | None:
         work = self._work.get(tid)
         return work if work is not None and not work.end_ns else None
-
-
-def _explains(parent: Exchange, exchange: Exchange) -> bool:
-    """Whether a parent found here is nearer than the header's: the header was passed on, or is the parent's own.
-
-    A program that only forwards the header names a span outside; one that has an SDK names a span of its own, which
-    lies between `parent` and `exchange`, and is the better parent.
-    """
-    assert exchange.remote is not None
-    if exchange.rule == RULE_PEER:
-        return True
-    came_with = parent.remote
-    return came_with is None or came_with.span_id == exchange.remote.span_id

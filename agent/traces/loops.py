@@ -15,10 +15,14 @@ the call that it answers. That is exact but for three cases, of which nothing is
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.traces.rules import REFUSED_LOOP, RULE_ALONE, RULE_CALLBACK, RULE_NONE, RULE_OPENER
 
 if TYPE_CHECKING:
     from agent.protocols.pairing import Exchange
+    from agent.traces.overlaps import Overlaps
+    from agent.traces.rules import Origin
 
 MAX_SOCKETS: Final = 8192
 """Connections; beyond, the one without requests for longest is forgotten: what follows from its answers is not claimed. Each
@@ -38,7 +42,8 @@ _NEVER: Final[_Turn] = (0, None)
 class Loops:
     """What their threads received, and who waits for what."""
 
-    def __init__(self) -> None:
+    def __init__(self, overlaps: Overlaps) -> None:
+        self._overlaps = overlaps
         self._turns: OrderedDict[int, tuple[_Turn, _Turn]] = OrderedDict()
         """By socket: the last two turns in which requests began, the newer one first."""
         self._under_way: OrderedDict[Exchange, list[int]] = OrderedDict()
@@ -49,6 +54,34 @@ class Loops:
         """Those that run a loop, as far as that is known by overlapping requests."""
         self._strays: OrderedDict[int, bool] = OrderedDict()
         """Processes that served something; True: and called then while nothing was under way."""
+
+    def find_owner(self, exchange: Exchange, origin: Origin) -> None:
+        """For which server exchange a call is made, by what the kernel side tells of the callback."""
+        connection = exchange.connection
+        opener, connection.opener = connection.opener, None
+        if opener is not None and not opener.end_ns:
+            exchange.parent, exchange.rule = opener, RULE_OPENER
+        else:
+            exchange.parent, exchange.rule = self.work(origin, connection)
+        self._calls(exchange, is_opened=exchange.parent is opener)
+
+    def work(self, origin: Origin, connection: Any) -> tuple[Exchange | None, str]:
+        """For which server exchange a thread works that is about to send on a connection, and the rule; or none, and why."""
+        _, _, socket, turn, _ = origin
+        owner = self.owner(socket, turn) if socket else None
+        if owner is None:
+            return self.alone(connection.tgid)
+        if socket == connection.socket and self.is_waited_for(connection.tgid, owner):
+            return None, REFUSED_LOOP
+        return owner, RULE_CALLBACK
+
+    def alone(self, tgid: int) -> tuple[Exchange | None, str]:
+        """The only server exchange of a process that there was since it began, and the rule; or none, and why."""
+        work = self._overlaps.oldest(tgid)
+        if work is None:
+            self.strayed(tgid)
+            return None, RULE_NONE
+        return (work, RULE_ALONE) if self._overlaps.was_alone(work, tgid) else (None, REFUSED_LOOP)
 
     def overlaps(self, tid: int, tgid: int) -> None:
         """A thread has several requests under way: it runs a loop."""
@@ -89,7 +122,7 @@ class Loops:
             state[1] += 1
             self._idle.get(state[0], set()).discard(owner)
 
-    def calls(self, exchange: Exchange, *, is_opened: bool) -> None:
+    def _calls(self, exchange: Exchange, *, is_opened: bool) -> None:
         """A call began, and its parent is known if it ever will be; `is_opened`: the connection was opened for it."""
         connection, parent = exchange.connection, exchange.parent
         is_shared = exchange.protocol.is_duplex or any(

@@ -145,11 +145,8 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 	u64 left;
 	u32 before;
 
-	if (!state || state->is_muted) {
-		if (direction == INGRESS)
-			callback_begins(0, 0);
+	if (!state || state->is_muted)
 		return;
-	}
 	transfer.socket = socket;
 	transfer.time_ns = bpf_ktime_get_ns();
 	transfer.position = state->position[direction];
@@ -165,11 +162,10 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 		turned(socket, state->turn, state->role, direction);
 	if (direction == INGRESS && state->role == ROLE_SERVER)
 		context_received(socket);
-	if (direction == INGRESS)
-		callback_begins(state->is_muted ? 0 : socket, state->turn);
-
 	if (state->is_muted)
 		return;
+	if (direction == INGRESS)
+		callback_begins(socket, state->turn);
 	if (msg)
 		find_payload(&payload, msg, moved);
 	left = state->budget > state->captured ? state->budget - state->captured : 0;
@@ -193,8 +189,6 @@ static __always_inline void stopped(struct sock *sk, s64 result, u32 direction)
 	u64 socket = known_identity(sk);
 	struct socket_state *state;
 
-	if (direction == INGRESS)
-		callback_begins(0, 0);
 	if (result == -EAGAIN || result == -EINTR || result == -ERESTARTSYS || !socket)
 		return;
 	state = sockets.lookup(&socket);
@@ -226,6 +220,8 @@ static __always_inline void moved(struct sock *sk, void *msg, u64 asked, s64 res
 
 	if (!is_egress && (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
 		return; /* these bytes are not taken from the stream */
+	if (!is_egress)
+		callback_begins(0, 0); /* until it is known that this is read */
 	if (is_tcp && result > 0)
 		sequence = sequence_of(sk, result, is_egress);
 	if (is_tcp && is_egress)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.traces.loops import Loops
+from agent.traces.overlaps import Overlaps
 from tests.scenario import Host, Socket, play, request, response
 from tests.traces.test_correlate import family
 
@@ -328,7 +329,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
     monkeypatch.setattr("agent.traces.loops.MAX_SOCKETS", 4)
     monkeypatch.setattr("agent.traces.loops.MAX_UNDER_WAY", 4)
     monkeypatch.setattr("agent.traces.loops.MAX_PROCESSES", 4)
-    loops = Loops()
+    loops = Loops(Overlaps())
 
     class Connection:
         turn = 1

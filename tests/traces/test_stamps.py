@@ -9,7 +9,8 @@ from agent.protocols.http1 import Http1
 from agent.protocols.pairing import Exchange
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
-from agent.traces.correlate import RULE_THREAD, Correlator
+from agent.traces.correlate import Correlator
+from agent.traces.rules import RULE_THREAD
 from agent.traces.stamps import MAX_STAMPS, RULE_SENT, RULE_TCP_OPTION, Stamp, Stamps
 
 TRACE, OTHER_TRACE = b"\x11" * 16, b"\x22" * 16

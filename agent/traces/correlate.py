@@ -189,17 +189,18 @@ class Correlator:
             self._loops.overlaps(tid, exchange.connection.tgid)
         self._served.add(exchange)
         self._overlaps.begun(exchange)
-        if origin is not None and origin[0]:
-            self._goroutines.serves(exchange, origin[0])
-        elif origin is not None and origin[4] == CAUSE_LOOP:
+        if origin is not None and origin[4] == CAUSE_LOOP:
             self._loops.serves(exchange)
+        elif origin is not None and origin[0]:
+            self._goroutines.serves(exchange, origin[0])
 
     def resumed(self, exchange: Exchange, tid: int, origin: Origin | None = None) -> None:
         """Bytes of an exchange came in: the thread goes on with what they were for."""
-        del origin  # the socket tells it
         if exchange.role is _SERVER:
             self._work[tid] = exchange
             return
+        if origin is not None and origin[4] == CAUSE_LOOP:
+            self._loops.answers(exchange, origin[0])
         owner = exchange.parent
         if owner is not None and not owner.end_ns:
             self._work[tid] = owner

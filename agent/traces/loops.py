@@ -6,7 +6,7 @@ the call that it answers. That is exact but for three cases, of which nothing is
 - A queue. When a connection is free again, what is sent on it next, in the callback for its last response, may be a call of
   another request, which had to wait for a connection. Whoever waits for one has no call under way. So such a call is claimed
   only where every other request of the process has one.
-- A connection that is shared: where calls for several requests are under way on it, an answer may be any one's.
+- A connection that is shared: where calls for several requests are under way on it, one receipt may answer some of them.
 - Outside of such callbacks (timers, immediates, pools of threads) nothing is known. A request that has been the only one of its
   process all the while is taken for it all the same, unless the process is seen to call when none is under way: what such a
   program leaves behind its responses may call at any time.
@@ -46,6 +46,10 @@ class Loops:
         self._overlaps = overlaps
         self._turns: OrderedDict[int, tuple[_Turn, _Turn]] = OrderedDict()
         """By socket: the last two turns in which requests began, the newer one first."""
+        self._answers: OrderedDict[int, tuple[int, Exchange | None]] = OrderedDict()
+        """By socket: the bytes received when the last answer came, or a part of it, and the call; None: it answered several."""
+        self._shared: set[int] = set()
+        """Sockets on which calls for several requests were under way: nobody waits for them."""
         self._under_way: OrderedDict[Exchange, list[int]] = OrderedDict()
         """Server exchanges: the process, and how many calls are under way for it, and connections that it opens."""
         self._idle: dict[int, set[Exchange]] = {}
@@ -67,11 +71,12 @@ class Loops:
 
     def work(self, origin: Origin, connection: Any) -> tuple[Exchange | None, str]:
         """For which server exchange a thread works that is about to send on a connection, and the rule; or none, and why."""
-        _, _, socket, turn, _ = origin
-        owner = self.owner(socket, turn) if socket else None
+        position, _, socket, turn, _ = origin
+        owner = self.owner(socket, turn, position) if socket else None
         if owner is None:
             return self.alone(connection.tgid)
-        if socket == connection.socket and self.is_waited_for(connection.tgid, owner):
+        is_free_again = socket == connection.socket and socket not in self._shared
+        if is_free_again and self.is_waited_for(connection.tgid, owner):
             return None, REFUSED_LOOP
         return owner, RULE_CALLBACK
 
@@ -128,20 +133,38 @@ class Loops:
         is_shared = exchange.protocol.is_duplex or any(
             other.parent is not parent for other in connection.pending() if other is not exchange
         )
+        if is_shared:
+            if len(self._shared) >= MAX_SOCKETS:
+                self._shared.clear()
+            self._shared.add(connection.socket)
         self._begins(connection.socket, connection.turn, None if is_shared else parent)
         if parent is not None and not is_opened:
             self.opens(parent)
 
+    def answers(self, exchange: Exchange, position: int) -> None:
+        """Bytes of a call's answer were received in a loop's thread, up to that position."""
+        socket = exchange.connection.socket
+        self._answers.pop(socket, None)
+        self._answers[socket] = (position, exchange)
+        if len(self._answers) > MAX_SOCKETS:
+            self._answers.popitem(last=False)
+
     def called(self, exchange: Exchange) -> None:
         """A call has its response, or has failed."""
+        position, answered = self._answers.get(exchange.connection.socket, (0, None))
+        if answered is not None and answered.parent is not exchange.parent:
+            self._answers[exchange.connection.socket] = (position, None)
         state = self._under_way.get(exchange.parent) if exchange.parent is not None else None
         if state is not None and exchange.parent is not None:
             state[1] -= 1
             if state[1] <= 0:
                 self._idle.setdefault(state[0], set()).add(exchange.parent)
 
-    def owner(self, socket: int, turn: int) -> Exchange | None:
-        """The server exchange for which a thread works that received this."""
+    def owner(self, socket: int, turn: int, position: int) -> Exchange | None:
+        """The server exchange for which a thread works that received this, up to that position."""
+        at, answered = self._answers.get(socket, (0, None))
+        if at == position and answered is not None:
+            return answered.parent
         for begun, exchange in self._turns.get(socket, (_NEVER, _NEVER)):
             if 0 < begun <= turn:
                 # Answers come in the turn behind their requests. More turns are interim responses, or something is missing.

@@ -57,7 +57,7 @@ enum cause {
 		6, /* of an answer: the job `task_parent` was done for it, as its end tells, at the time `cause_socket` */
 	CAUSE_LOOP =
 		7, /* a loop's thread, called back for what it received: that turn of that connection, a client's or a server's;
-		    * 0: it was called back for something else */
+		    * 0: it was called back for something else. `task` is how many bytes had been received there by then */
 };
 
 /* Set beside a cause: the thread has made calls since it was handed the work. */

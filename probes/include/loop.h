@@ -12,7 +12,8 @@
 
 struct callback {
 	u64 socket; /* received on, either end's; 0: none that is known, or its callback is over */
-	u32 turn; /* what was received: of that socket */
+	u64 position; /* bytes that had been received on it then */
+	u32 turn; /* of that socket */
 	u32 _pad;
 };
 
@@ -30,7 +31,7 @@ static __always_inline bool is_loop_process(void)
 }
 
 /* The thread received something; `socket` is 0 where nothing is read of it. */
-static __always_inline void callback_begins(u64 socket, u32 turn)
+static __always_inline void callback_begins(u64 socket, u32 turn, u64 position)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct callback *callback = is_loop_process() ? callbacks.lookup(&tid) : NULL;
@@ -39,6 +40,7 @@ static __always_inline void callback_begins(u64 socket, u32 turn)
 		return;
 	callback->socket = socket;
 	callback->turn = turn;
+	callback->position = position;
 }
 
 static __always_inline void callback_ends(void)
@@ -65,6 +67,7 @@ static __always_inline void fill_callback(struct origin *origin)
 	origin->cause = CAUSE_LOOP;
 	origin->cause_socket = callback->socket;
 	origin->cause_turn = callback->turn;
+	origin->task = callback->position;
 }
 
 #endif

@@ -165,7 +165,7 @@ static __always_inline void transferred(struct sock *sk, void *msg, s64 moved, u
 	if (state->is_muted)
 		return;
 	if (direction == INGRESS)
-		callback_begins(socket, state->turn);
+		callback_begins(socket, state->turn, state->position[INGRESS]);
 	if (msg)
 		find_payload(&payload, msg, moved);
 	left = state->budget > state->captured ? state->budget - state->captured : 0;
@@ -221,7 +221,7 @@ static __always_inline void moved(struct sock *sk, void *msg, u64 asked, s64 res
 	if (!is_egress && (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
 		return; /* these bytes are not taken from the stream */
 	if (!is_egress)
-		callback_begins(0, 0); /* until it is known that this is read */
+		callback_begins(0, 0, 0); /* until it is known that this is read */
 	if (is_tcp && result > 0)
 		sequence = sequence_of(sk, result, is_egress);
 	if (is_tcp && is_egress)

@@ -99,7 +99,7 @@ int main(void)
 		else if (!strcmp(verb, "answer") && scanf("%u", &a) == 1)
 			turned(a, 2, ROLE_SERVER, EGRESS);
 		else if (!strcmp(verb, "take") && scanf("%u %u", &a, &b) == 2)
-			callback_begins(a, b);
+			callback_begins(a, b, 100 * b);
 		else if (!strcmp(verb, "return"))
 			callback_ends();
 		else if (!strcmp(verb, "node"))

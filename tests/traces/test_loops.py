@@ -26,7 +26,7 @@ class Loop:
 
     def returns(self) -> Loop:
         """The callback is over; what runs from here on is called back for something else."""
-        self.now = {"cause": LOOP, "cause_socket": 0, "cause_turn": 0}
+        self.now = {"cause": LOOP, "cause_socket": 0, "cause_turn": 0, "task": 0}
         return self
 
     def accept(self) -> Socket:
@@ -45,6 +45,7 @@ class Loop:
         """A callback begins."""
         turn = socket.turn + (socket.direction != 0 or not socket.turn)
         self.now = {"cause": LOOP, "cause_socket": socket.number, "cause_turn": turn}
+        self.now["task"] = socket.positions[0] + len(data)
         socket.received(data, origin=self.now, **more)
         return self
 
@@ -256,24 +257,42 @@ def test_a_connection_that_calls_of_several_requests_share(loop):
     assert told["/0/b"] == ("refused:loop", None)
 
 
-def test_a_shared_connection_when_its_turn_has_changed(loop):
-    """The answer to the second comes after the third was asked, in the turn behind that."""
+def test_a_shared_connection_whose_answers_come_one_by_one(loop):
+    """In the turn behind the third call, and with waiting requests, which do not wait for a connection that all share."""
     (shared, one) = pool(loop, 2)
     fronts = []
     for n in range(2):
         fronts.append(loop.serve(f"/{n}"))
         loop.ask(shared, f"/{n}/a")
-    loop.receive(shared, response()).answer(fronts[0])
+    loop.receive(shared, response())
+    loop.ask(one, "/0/b")
     fronts.append(loop.serve("/2"))
     loop.ask(shared, "/2/a")
+    fronts.append(loop.serve("/waits"))
     loop.receive(shared, response())
-    loop.ask(one, "/1/b")
-    loop.receive(shared, response()).receive(one, response())
-    for front in fronts[1:]:
+    loop.ask(shared, "/1/b")
+    loop.receive(shared, response()).receive(one, response()).receive(shared, response())
+    for front in fronts:
         loop.answer(front)
     told = loop.parents()
+    assert told["/0/b"] == ("callback", "server /0")
     assert told["/2/a"] == ("callback", "server /2")
-    assert told["/1/b"] == ("refused:loop", None)
+    assert told["/1/b"] == ("callback", "server /1")
+
+
+def test_a_receipt_on_a_shared_connection_that_made_no_record(loop):
+    """Whose answer it was is not known, though the one before it is."""
+    (shared, one) = pool(loop, 2)
+    fronts = []
+    for n in range(2):
+        fronts.append(loop.serve(f"/{n}"))
+        loop.ask(shared, f"/{n}/a")
+    loop.receive(shared, response()).receive(shared, response(), is_silent=True)
+    loop.ask(one, "/1/b")
+    loop.receive(one, response())
+    for front in fronts:
+        loop.answer(front)
+    assert loop.parents()["/1/b"] == ("refused:loop", None)
 
 
 def test_a_request_that_was_lost_is_not_taken_for_the_one_before(loop):
@@ -346,7 +365,9 @@ def test_what_is_kept_is_bounded(monkeypatch):
     served: list[Any] = [Exchange(number) for number in range(1, 9)]
     for each in served:
         loops.serves(each)
-    assert [loops.owner(number, 1) in served for number in range(1, 9)] == [False] * 4 + [True] * 4
+    assert [loops.owner(number, 1, 0) in served for number in range(1, 9)] == [False] * 4 + [
+        True
+    ] * 4
     for each in served:
         loops.served(each)
     assert not loops.is_waited_for(8, served[0])

@@ -35,8 +35,8 @@ class Follower(typing.Protocol):
     def resumed_any(self, exchanges: list[Exchange], tid: int) -> None:
         """Bytes of these came in together, or, where there are none, of one that is not known yet."""
 
-    def answered(self, exchange: Exchange, job: int, done_ns: int) -> None:
-        """The first bytes of an answer left, and say which job was done for it, as far as that can be told, and when."""
+    def answered(self, exchange: Exchange, origin: Origin) -> None:
+        """Bytes of an answer left, and say which job was done for it, or in which callback of a loop they were sent."""
 
     def ended(self, exchange: Exchange) -> None:
         """It has its response, or has failed."""

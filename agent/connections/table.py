@@ -39,7 +39,7 @@ MAX_EXITED: Final = 4096
 EXIT_NS: Final = 1_000_000_000
 """How long the kernel may take to close the sockets of a process that ended."""
 CAUSE_RESULT: Final = 6
-"""Its namesake in probes/include/events.h."""
+"""Its namesake in probes/include/events.h. It and higher ones tell for whom an answer's bytes were sent."""
 CLOSE_ENDED_BY_PEER: Final = 0x80000000
 """Its namesake in probes/include/events.h."""
 
@@ -152,10 +152,10 @@ class Connections:
         connection.last_used_ns = fields[0]
         connection.tid = fields[2]
         connection.origin = fields[16:] if fields[16] or fields[20] else None
-        if fields[20] == CAUSE_RESULT:
+        if fields[20] >= CAUSE_RESULT and fields[14] and connection.role is _SERVER:
             pending = connection.pending()
             if len(pending) == 1:
-                self._follower.answered(pending[0], fields[17], fields[18])
+                self._follower.answered(pending[0], fields[16:])
         if connection.speaks is None and not (
             turn == 1 and recognise(connection, fields, payload, self.outcomes)
         ):

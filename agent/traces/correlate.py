@@ -216,10 +216,12 @@ class Correlator:
         else:
             self._work.pop(tid, None)
 
-    def answered(self, exchange: Exchange, job: int, done_ns: int) -> None:
-        """Its answer has begun, and claims a job that was over then."""
-        if self.has_jobs:
-            self._jobs.claim((exchange.connection.tgid, job), exchange, done_ns)
+    def answered(self, exchange: Exchange, origin: Origin) -> None:
+        """Its answer is sent, in a callback of a loop; or it has begun, and claims a job that was over then."""
+        if origin[4] == CAUSE_LOOP:
+            self._loops.replies(exchange, origin)
+        elif self.has_jobs:
+            self._jobs.claim((exchange.connection.tgid, origin[1]), exchange, origin[2])
 
     def left(self, tgid: int, tid: int, time_ns: int) -> None:
         """A thread is gone that was made for a request, and of which that was doubtful."""

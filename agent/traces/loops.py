@@ -1,11 +1,13 @@
 """For which request an event loop's thread works, where the kernel side tells in which callback it is.
 
 A callback for what was received as a server works for that request; one for what was received as a client, for whoever made
-the call that it answers. That is exact but for three cases, of which nothing is claimed:
+the call that it answers. That is exact but for four cases, of which nothing is claimed:
 
 - A queue. When a connection is free again, what is sent on it next, in the callback for its last response, may be a call of
   another request, which had to wait for a connection. Whoever waits for one has no call under way. So such a call is claimed
   only where every other request of the process has one.
+- A queue of another kind, or several requests that wait for one thing: what one has done lets another one go on. That shows at
+  the end, where a request is answered in the callback for a call that was made for another one: then it is not claimed of that call.
 - A connection that is shared: where calls for several requests are under way on it, one receipt may answer some of them.
 - Outside of such callbacks (timers, immediates, pools of threads) nothing is known. A request that has been the only one of its
   process all the while is taken for it all the same, unless the process is seen to call when none is under way: what such a
@@ -148,6 +150,15 @@ class Loops:
         self._answers[socket] = (position, exchange)
         if len(self._answers) > MAX_SOCKETS:
             self._answers.popitem(last=False)
+
+    def replies(self, exchange: Exchange, origin: Origin) -> None:
+        """A server exchange is answered in a callback. If that is for a call of another one, it is doubtful whose call it was."""
+        position, _, socket, _, _ = origin
+        at, call = self._answers.get(socket, (0, None))
+        if exchange.first_byte_ns or call is None or at != position or call.rule != RULE_CALLBACK:
+            return
+        if call.parent is not exchange and not call.trace_id:
+            call.parent, call.rule = None, REFUSED_LOOP
 
     def called(self, exchange: Exchange) -> None:
         """A call has its response, or has failed."""

@@ -133,7 +133,7 @@ static __always_inline void fill_origin(struct origin *origin, bool is_call)
 		origin->task_parent = thread->job;
 }
 
-/* Of the first bytes of an answer: who did the job. */
+/* Of an answer: who did the job, told with its first bytes; or in which callback of a loop it is sent. */
 static __always_inline void fill_result(struct origin *origin)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -144,6 +144,8 @@ static __always_inline void fill_result(struct origin *origin)
 	origin->cause_socket = 0;
 	origin->cause_turn = 0;
 	origin->cause = CAUSE_NONE;
+	if (is_loop_process())
+		fill_callback(origin);
 	if (!thread || !thread->result)
 		return;
 	origin->task_parent = thread->result;

@@ -14,7 +14,8 @@ number THREAD                 makes a call, and prints the number of its job, co
 node THREAD                   from here on the process is one of Node.js
 take THREAD SOCKET TURN       its loop's thread received something
 return THREAD                 the callback for that is over
-result THREAD                 prints what its answer says: the thread whose job it was, and that job's number
+result THREAD                 prints what its answer says: the thread whose job it was, and that job's number; or in which
+                              callback of a loop it is sent
 """
 
 from __future__ import annotations
@@ -127,6 +128,10 @@ int main(void)
 		} else if (!strcmp(verb, "result")) {
 			struct origin origin;
 			fill_result(&origin);
+			if (origin.cause == CAUSE_LOOP) {
+				printf("%u %u %u\n", origin.cause, (unsigned)origin.cause_socket, origin.cause_turn);
+				continue;
+			}
 			const char *what = origin.cause == CAUSE_RESULT ? "job" : "nobody";
 			printf("%s %u %u\n", what, (u32)(origin.task_parent >> 32), (u32)origin.task_parent);
 		} else if (scanf("%u %x", &a, &c) == 2) {
@@ -426,3 +431,10 @@ def test_other_threads_of_a_loops_process_go_by_what_they_were_handed(told):
 
 def test_only_nodes_loops_are_known_by_callbacks(told):
     assert told("take 1 5 1 return 1 take 1 5 3 call 1") == ["none"]
+
+
+def test_an_answer_says_in_which_callback_it_is_sent(told):
+    script = (
+        "node 1 return 1 receive 1 5 1 take 1 5 1 return 1 take 1 6 2 result 1 return 1 result 1"
+    )
+    assert told(script) == ["loop 6/2", "loop 0/2"]

@@ -59,7 +59,7 @@ class Loop:
         return socket.sent(request(path), origin=self.now)
 
     def answer(self, socket: Socket) -> Loop:
-        socket.sent(response())
+        socket.sent(response(), origin=self.now)
         return self
 
     def parents(self) -> dict[str, tuple[str, str | None]]:
@@ -125,7 +125,7 @@ def test_the_connection_that_is_free_again_may_have_been_waited_for(loop):
     loop.ask(one, "/3/a")
     loop.receive(one, response()).answer(third)
     loop.ask(one, "/1/a")  # one of two that waited
-    loop.receive(one, response()).answer(first).answer(second)
+    loop.receive(one, response()).answer(first).returns().answer(second)
     assert loop.parents()["/1/a"] == ("refused:loop", None)
 
 
@@ -137,7 +137,7 @@ def test_a_request_that_has_called_may_wait_again(loop):
     loop.ask(one, "/1/a")
     loop.receive(one, response())
     loop.ask(one, "/2/b")
-    loop.receive(one, response()).answer(first).answer(second)
+    loop.receive(one, response()).answer(first).returns().answer(second)
     assert loop.parents()["/2/b"] == ("refused:loop", None)
 
 
@@ -272,6 +272,7 @@ def test_a_shared_connection_whose_answers_come_one_by_one(loop):
     loop.receive(shared, response())
     loop.ask(shared, "/1/b")
     loop.receive(shared, response()).receive(one, response()).receive(shared, response())
+    loop.returns()
     for front in fronts:
         loop.answer(front)
     told = loop.parents()
@@ -301,7 +302,7 @@ def test_a_request_that_was_lost_is_not_taken_for_the_one_before(loop):
     front = loop.serve("/1")
     loop.answer(front).receive(front, request("/2"), is_lost=True)
     loop.ask(one, "/2/a")
-    loop.receive(one, response()).answer(front).answer(other)
+    loop.receive(one, response()).answer(front).returns().answer(other)
     assert loop.parents()["/2/a"] == ("refused:loop", None)
 
 
@@ -331,7 +332,35 @@ def test_a_body_that_comes_in_later_turns(loop):
     other = loop.serve("/2")
     loop.receive(front, b"abc")
     loop.ask(one, "/1/a")
-    loop.receive(one, response()).answer(front).answer(other)
+    loop.receive(one, response()).answer(front).returns().answer(other)
+    assert loop.parents()["/1/a"] == ("callback", "server /1")
+
+
+def test_a_job_that_starts_when_another_one_is_over(loop):
+    """A limiter: the second request's call is made in the callback for the first one's, and the second is answered behind it."""
+    (one, two) = pool(loop, 2)
+    first = loop.serve("/1")
+    loop.ask(one, "/1/a")
+    second = loop.serve("/2")
+    loop.receive(one, response()).answer(first)
+    loop.ask(two, "/2/a")
+    loop.receive(two, response()).answer(second)
+    told = loop.parents()
+    assert told["/1/a"] == ("callback", "server /1")
+    assert told["/2/a"] == ("refused:loop", None)
+
+
+def test_parts_of_an_answer_are_sent_whoever_has_them(loop):
+    """A stream of events, to which other requests add theirs."""
+    (one,) = pool(loop, 1)
+    stream = loop.serve("/stream")
+    whole = response(body=b"x" * 30)
+    stream.sent(whole[:-20], origin=loop.now)
+    front = loop.serve("/1")
+    loop.ask(one, "/1/a")
+    loop.receive(one, response())
+    stream.sent(whole[-20:], origin=loop.now)
+    loop.answer(front)
     assert loop.parents()["/1/a"] == ("callback", "server /1")
 
 

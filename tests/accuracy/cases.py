@@ -86,6 +86,8 @@ SHAPES: Final = {
             "hops", "one call of a second service of the same kind, which calls", through="inner"
         ),
         Shape("after", "one call 10 ms after the response"),
+        Shape("shared", "one call after an answer on a connection that all requests share"),
+        Shape("queued", "one call on one of four connections, for which requests wait"),
     )
 }
 INNER: Final = "inner"

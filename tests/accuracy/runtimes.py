@@ -21,10 +21,12 @@ from tests.vm.harness_guest import Server, Servers, free_port
 
 SERVICES: Final = CHECKOUT / "tests" / "accuracy" / "services"
 
-THREADS: Final = tuple(SHAPES)
-POOL: Final = tuple(name for name in SHAPES if name != "worker")
+NODE: Final = ("shared", "queued")
+"""What only Node is asked for: where its callbacks might mislead."""
+THREADS: Final = tuple(name for name in SHAPES if name not in NODE)
+POOL: Final = tuple(name for name in THREADS if name != "worker")
 """Where all work is done by workers."""
-LOOP: Final = tuple(name for name in SHAPES if name != "kept")
+LOOP: Final = tuple(name for name in THREADS if name != "kept")
 """Where no thread keeps connections: they are in one pool."""
 PROXY: Final = ("one", "pooled", "hops")
 
@@ -170,8 +172,10 @@ RUNTIMES: Final = (
     Runtime(
         "node",
         "Node, http with and without a keep-alive agent, fetch",
-        ("node", "{services}/service.js"),
-        LOOP,
+        ("node", "{services}/service.js", "{inner}"),
+        (*LOOP, *NODE),
+        behind=("redis-server", "--port", "{inner}", "--save", "", "--bind", "127.0.0.1"),
+        needs="redis-server",
     ),
     _go("go", "Go net/http, server and client"),
     _go("go-stripped", "the same, stripped and position-independent"),

@@ -1,12 +1,34 @@
 // A service on Node (tests/accuracy/cases.py says what each shape is): http.request with and without a keep-alive agent,
-// and fetch.
+// fetch, and a connection to Redis that all requests share.
 "use strict";
 const http = require("http");
+const net = require("net");
 const { setTimeout: sleep, setImmediate: turn } = require("timers/promises");
 
 const backend = Number(process.env.BACKEND);
 const next = Number(process.env.NEXT || 0);
 const keeping = new http.Agent({ keepAlive: true });
+const few = new http.Agent({ keepAlive: true, maxSockets: 4 });
+
+const MISSING = "$-1\r\n"; // what Redis answers about keys that it has not
+const looked = [];
+let store;
+
+// Ask Redis, on the one connection, whose answers come in the order of the questions.
+function look(key) {
+	if (!store) {
+		let rest = "";
+		store = net.connect(Number(process.argv[2]), "127.0.0.1");
+		store.setEncoding("latin1");
+		store.on("data", (part) => {
+			for (rest += part; rest.startsWith(MISSING); rest = rest.slice(MISSING.length)) looked.shift()();
+		});
+	}
+	return new Promise((resolve) => {
+		looked.push(resolve);
+		store.write(`*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\n`);
+	});
+}
 
 // One request by http.request; `agent` false is a connection for this call alone.
 function ask(port, path, number, agent) {
@@ -48,6 +70,11 @@ async function work(shape, number) {
 	case "worker":
 		await turn();
 		return [await ask(backend, path, number, keeping)];
+	case "shared":
+		await look(number);
+		return [await ask(backend, path, number, keeping)];
+	case "queued":
+		return [await ask(backend, path, number, few)];
 	case "hops":
 		return [await fetched(next, `/inner/${number}`, number)];
 	default:

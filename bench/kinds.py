@@ -22,6 +22,7 @@ TEXT: Final = "PostgreSQL, values in the text, every one different"
 STATEMENT_CONNECTIONS: Final = 64
 REDIS: Final = "Redis, every key different"
 PIPELINED: Final = "Redis, 16 commands sent together"
+ALIKE: Final = "Redis, 16 GETs sent together"
 PIPELINE: Final = 16
 OPEN: Final = (10, 1_000, 10_000)
 
@@ -50,10 +51,13 @@ def kinds(exchanges: int) -> list[Row]:
 def stores(exchanges: int) -> list[Row]:
     """Give so many exchanges with each kind of store."""
     one = redis(exchanges, connections=CONNECTIONS)
-    many = redis(exchanges // PIPELINE * PIPELINE, connections=CONNECTIONS, pipeline=PIPELINE)
+    whole = exchanges // PIPELINE * PIPELINE
+    many = redis(whole, connections=CONNECTIONS, pipeline=PIPELINE)
+    alike = redis(whole, connections=CONNECTIONS, pipeline=PIPELINE, is_alike=True)
     return [
         Row(REDIS, one, unmeasured=CONNECTIONS),
         Row(PIPELINED, many, unmeasured=CONNECTIONS, exchanges=PIPELINE),
+        Row(ALIKE, alike, unmeasured=CONNECTIONS, exchanges=PIPELINE),
     ]
 
 

@@ -43,11 +43,22 @@ def commands(count: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
             yield array(b"EXPIRE", key, b"60"), b":1\r\n"
 
 
-def redis(exchanges: int, *, connections: int, pipeline: int = 1) -> list[bytes]:
-    """Give the records of so many commands, `pipeline` of them sent together, after those that open connections."""
+def gets(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Give what redis-benchmark -r makes of them, with the answers."""
+    for number in range(count):
+        yield array(b"GET", b"key:%012d" % number), b"$3\r\nxxx\r\n"
+
+
+def redis(
+    exchanges: int, *, connections: int, pipeline: int = 1, is_alike: bool = False
+) -> list[bytes]:
+    """Give the records of so many commands, `pipeline` of them sent together, after those that open connections.
+
+    With `is_alike` all are GETs.
+    """
     host = Host()
     sockets = [_connect(host, number) for number in range(connections)]
-    pairs = list(commands(exchanges))
+    pairs = list(gets(exchanges) if is_alike else commands(exchanges))
     for number, start in enumerate(range(0, exchanges, pipeline)):
         batch = pairs[start : start + pipeline]
         socket = sockets[number % connections]

@@ -103,9 +103,9 @@ class Row:
     name: str
     records: list[bytes]
     per_exchange: int = 2
-    """Records of an exchange, or of as many as are recorded together."""
+    """Records of an exchange, or of all commands that are sent together."""
     exchanges: int = 1
-    """How many are recorded together."""
+    """How many commands are sent together, which become one span."""
     unmeasured: int = 0
     """Records before the first exchange that is measured: they open connections."""
     encoder: Encoder = encode
@@ -153,9 +153,9 @@ def _rates(rows: Sequence[Row], rounds: int) -> dict[str, Rate]:
             start, end = parts[number]
             before = run.spans
             spent = run.go(start, end)
-            expected = (end - start) // row.per_exchange * row.exchanges
+            expected = (end - start) // row.per_exchange
             assert run.spans - before == expected, row.name
-            measured[row.name].append((run.spans - before) / spent)
+            measured[row.name].append(expected * row.exchanges / spent)
     for row, run, _ in runs:
         assert run.ledger.captured == run.ledger.built, (row.name, run.ledger.as_json())
     return {

@@ -83,6 +83,9 @@ class Outcomes:
         why = Trouble.NO_REQUEST.value
         self.count(self.ledger.unparsed, why, session.unasked)
         session.unasked = 0
+        if session.open_ended:
+            self.ledger.limits["batch_size_unknown"] += session.open_ended
+            session.open_ended = 0
         for exchange in session.given_up:
             self.abandon(exchange, self.ledger.unparsed, Trouble.GAP.value)
         session.given_up.clear()

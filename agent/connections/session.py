@@ -60,6 +60,7 @@ class Session:
         "_is_astray",
         "_is_begun",
         "_listener",
+        "_newest",
         "_protocol",
         "_readers",
         "_role",
@@ -68,6 +69,7 @@ class Session:
         "given_up",
         "is_ending",
         "is_uncounted",
+        "open_ended",
         "requests",
         "responses",
         "trouble",
@@ -108,6 +110,10 @@ class Session:
         """Where one was last found again: what cannot be read there is not tried twice."""
         self._is_begun = False
         """The head of the request that is being read is known."""
+        self._newest: Exchange | None = None
+        """The exchange of the request that was read last, until the next step: what comes with it may join it."""
+        self.open_ended = 0
+        """Exchanges of which it is not known how many requests joined them; whoever counts them sets it to 0."""
         self.failure: Exception | None = None
         """The parser's unexpected exception, with Trouble.BUG: for the pipeline to log."""
 
@@ -151,11 +157,16 @@ class Session:
             self._step_responses()
 
     def _step_requests(self) -> None:
+        self._newest = None
+
         def begun(message: Any) -> None:
             stream = self.requests
             self._is_begun = True
+            if self._joins(message):
+                return
             exchange = Exchange(type(self._protocol), self._role, message, stream.begun_ns)
             self._protocol.pairing.begin(exchange)
+            self._newest = exchange
             self._listener.begun(exchange, stream.begun_at)
 
         def ended(message: Any) -> None:
@@ -164,6 +175,7 @@ class Session:
                 exchange = self._protocol.pairing.end_unanswered()
                 if exchange is None:
                     return
+                self._newest = None
                 exchange.end_ns = self.requests.now_ns
                 self._listener.ended(exchange)
 
@@ -171,28 +183,51 @@ class Session:
         if self.trouble is not None:
             self.is_uncounted = not self._is_begun
 
+    def _joins(self, message: Any) -> bool:
+        """Whether a request is a part of the newest exchange."""
+        if not self._protocol.has_batches:
+            return False
+        newest, is_together = self._newest, True
+        if newest is None:
+            pending, is_together = self._protocol.pairing.pending, False
+            if not pending:
+                return False
+            newest = pending[-1]  # type: ignore[index]  # those in order are a deque
+        return newest.response is None and self._protocol.joins(
+            newest, message, is_together=is_together
+        )
+
+    def _is_within_batch(self, direction: int) -> bool:
+        """Whether the next message may join another, or answer it with others: then its reader takes the rest of the turn."""
+        if not self._protocol.has_batches:
+            return False
+        if not direction:
+            return self._newest is not None
+        exchange = self._protocol.pairing.answering()
+        return exchange is not None and exchange.response is not None
+
     def _step_responses(self) -> None:
         pairing = self._protocol.pairing
 
         def begun(message: Any) -> None:
             exchange = pairing.answering()
             if exchange is not None:
+                if exchange.response is None:
+                    exchange.first_byte_ns = self.responses.begun_ns
                 exchange.response = message
-                exchange.first_byte_ns = self.responses.begun_ns
                 if not pairing.is_ordered:
                     self.answered.append(exchange)
 
         def ended(message: Any) -> None:
-            if pairing.answering() is None:
-                if pairing.is_ordered:
-                    self.trouble = Trouble.NO_REQUEST
-                else:
-                    self.unasked += 1
+            exchange = pairing.answering()
+            if exchange is None:
+                self._unasked()
                 return
-            exchange = pairing.end()
-            exchange.end_ns = self.responses.now_ns
-            self._listener.ended(exchange)
-            is_guessed = not self._protocol.is_end_sure(message) or (
+            is_sure = self._protocol.is_end_sure(message)
+            if not self._protocol.completes(exchange, message) and is_sure:
+                return
+            self._end()
+            is_guessed = not is_sure or (
                 pairing.is_ordered and self.responses.turn_end >= self.responses.position
             )
             if is_guessed and pairing.pending:
@@ -200,9 +235,44 @@ class Session:
                 self.trouble = Trouble.GAP
 
         self._read(1, self.responses, begun, ended)
+        self._end_open()
         if self.trouble is not None:
             is_new = not self.is_ending or self.is_within_head
             self.is_uncounted = is_new and not self._protocol.pairing.pending
+
+    def _unasked(self) -> None:
+        """A response answers nothing we know."""
+        if self._protocol.pairing.is_ordered:
+            self.trouble = Trouble.NO_REQUEST
+        else:
+            self.unasked += 1
+
+    def _end(self) -> None:
+        """All that answers the exchange whose turn it is has been read."""
+        protocol = self._protocol
+        exchange = protocol.pairing.end()
+        assert exchange is not None
+        exchange.end_ns = self.responses.now_ns
+        self._listener.ended(exchange)
+        self.open_ended += protocol.is_open(exchange.request) and not protocol.is_end_sure(
+            exchange.response
+        )
+
+    def _end_open(self) -> None:
+        """The end of a turn is the end of an exchange of which only that tells how many responses it has."""
+        pairing, responses = self._protocol.pairing, self.responses
+        exchange = pairing.answering() if self._protocol.has_batches else None
+        if (
+            exchange is not None
+            and exchange.response is not None
+            and self._readers[1] is None
+            and responses.position == responses.end
+            and (responses.is_closed or responses.turn_end == responses.end)
+            and self._protocol.is_open(exchange.request)
+        ):
+            self._end()
+            if pairing.pending and self.trouble is None:
+                self.trouble = Trouble.GAP
 
     def _read(  # noqa: C901, PLR0912  (each way in which a reader may stop)
         self,
@@ -220,7 +290,7 @@ class Session:
             if reader is None:
                 if stream.position == stream.end:
                     return
-                if stream.is_at_gap:
+                if stream.is_at_gap and not self._is_within_batch(direction):
                     self._miss(direction)
                     continue
                 reader = self._readers[direction] = read(stream)

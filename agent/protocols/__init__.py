@@ -137,6 +137,10 @@ class Protocol(ABC):
     """Both sides begin exchanges (connections/dialogue.py). `request` reads what the client says and `response` what the
     server says; either gives the head of a message, which begins an exchange and has a `key`, or an `answers.Answer`."""
 
+    has_batches: ClassVar[bool] = False
+    """Requests may join the exchange of the one before (`joins`). Responses come in the order of requests then; and both readers
+    take the rest of the turn for one message that `is_end_sure` denies where it begins in a hole."""
+
     def __init__(self) -> None:
         self.pairing: InOrder | ById = InOrder()
         """The exchanges under way: whoever drives the readers begins and ends them here."""
@@ -195,6 +199,25 @@ class Protocol(ABC):
         """Whether a response to it will come. Otherwise its exchange ends with it."""
         del request
         return True
+
+    def joins(self, exchange: Exchange, request: Any, *, is_together: bool) -> bool:
+        """A request is whole: whether it is a part of `exchange`, the newest one, which nothing has answered yet, from now on.
+
+        `is_together`: both became whole with the same event.
+        """
+        del exchange, request, is_together
+        return False
+
+    def completes(self, exchange: Exchange, response: Any) -> bool:
+        """A response to `exchange` is whole: whether it was the last one. It may have several where requests joined it."""
+        del exchange, response
+        return True
+
+    @staticmethod
+    def is_open(request: Any) -> bool:
+        """Whether only the end of their turn tells how many responses answer what joined a request."""
+        del request
+        return False
 
     @staticmethod
     def is_end_sure(response: Any) -> bool:

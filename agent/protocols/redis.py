@@ -10,11 +10,14 @@ The messages are in `redis_messages.py`; here is which belong together. The nth 
     MONITOR, PSYNC      after the reply the server streams: `is_opaque`
     CLIENT REPLY OFF    neither it nor what follows is answered: it ends with itself, and `is_opaque`; also SKIP and SYNC
 
-Within MULTI each command is answered by +QUEUED and is an exchange, and so is EXEC, whose reply has the results. A
-redirection (MOVED, ASK) fails the command; the client's next try is a command like any other.
+Commands that were sent together are one exchange (redis_batches.py). Within MULTI each command is answered by +QUEUED and is a
+command like any other, and so is EXEC, whose reply has the results. A redirection (MOVED, ASK) fails the command; the
+client's next try is a command like any other.
 
 Attributes are the conventions' for databases. The text has the command, the patterns of its keys, and no values; of a
-command that may carry a password only the name. Whether a read hit is in `zerospan.cache.hit`.
+command that may carry a password only the name. Whether a read hit is in `zerospan.cache.hit`. A batch is `PIPELINE`, or
+`PIPELINE GET` if it has nothing else, its text has each pattern once, and db.operation.batch.size all its commands; it
+has failed if one of them has, with the first one's code, and `zerospan.db.batch.failures` says how many have.
 
 https://opentelemetry.io/docs/specs/semconv/database/redis/
 
@@ -23,6 +26,7 @@ Not claimed: connections that begin with an inline command, which is a line of w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +34,7 @@ from agent import redaction
 from agent.protocols import About, Description, Protocol, Role, Verdict, Wire, register
 from agent.protocols.db_semantics import operation, server_at
 from agent.protocols.pairing import Exchange, Failure
+from agent.protocols.redis_batches import Batch, asked, is_usual, outcome, size_of, together
 from agent.protocols.redis_messages import (
     Command,
     Kind,
@@ -43,10 +48,13 @@ from agent.spans import semconv
 from agent.spans.span import Attributes
 
 if TYPE_CHECKING:
+    from agent.spans.span import Block
     from agent.stream import Read, Stream
 
-PIPELINE_CAPTURE: Final = 16 * 1024
-"""Bytes of a turn that are wanted where commands are pipelined: as many as a record can hold."""
+CAPTURE: Final = 16 * 1024
+"""Bytes of a turn that are wanted, since commands may be pipelined: as many as a record can hold."""
+LONG_CAPTURE: Final = 64 * 1024
+"""The same where that was too few to tell how many commands there were."""
 LOOK: Final = 1024
 """Bytes at a time that are looked at for a message that is all there."""
 MAX_BLOCKS: Final = 4096
@@ -70,14 +78,15 @@ class Redis(Protocol):
 
     name = "redis"
     is_database = True
+    has_batches = True
     about = About(
         title="Redis, RESP2 and RESP3",
-        captured="command, patterns of its keys, kind of the reply, an error's code, whether a read hit",
+        captured="command, patterns of its keys, kind of the reply, an error's code, whether a read hit; commands that are sent together as one span, with how many they are and how many of them failed",
         omitted="values; what follows AUTH, HELLO and other commands with passwords; pushes; streams after MONITOR and PSYNC; connections that begin with an inline command",
-        tested="Redis 7.0 with redis-cli, redis-py 8 (both versions of the protocol) and redis-benchmark, pipelines of 16, as a proxy recorded them; not yet in the kernel's sight",
+        tested="Redis 7.0 with redis-cli, redis-py 8 (both versions of the protocol) and redis-benchmark, pipelines of 16, also in the kernel's sight",
     )
     shortcut = RedisShortcut
-    capture = PIPELINE_CAPTURE
+    capture = CAPTURE
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +94,10 @@ class Redis(Protocol):
         """By the confirmation that begins it: how many subscriptions there are."""
         self._total: dict[bool, int] = {}
         """The number that the last confirmation told; of sharded channels, and of others."""
+        self._answering: Exchange | None = None
+        """The batch of which the last reply was read."""
+        self._answers: Reply | None = None
+        """All its replies so far."""
 
     @classmethod
     def classify(cls, head: bytes) -> Verdict:
@@ -96,8 +109,8 @@ class Redis(Protocol):
         command = yield from _read_command(stream)
         while not command.count and not command.is_truncated:
             command = yield from _read_command(stream)
-        if self.pairing.pending or command.is_truncated:
-            self.wants_capture = PIPELINE_CAPTURE
+        if command.is_end_guessed:
+            self.wants_capture = LONG_CAPTURE
         if not self.is_answered(command):
             self.is_opaque = True
         yield command
@@ -122,15 +135,15 @@ class Redis(Protocol):
         if command is not None and command.name in _STREAMS and reply.kind is not Kind.ERROR:
             self.is_opaque = True
         if reply.is_truncated:
-            self.wants_capture = PIPELINE_CAPTURE
+            self.wants_capture = LONG_CAPTURE
         yield reply
         return reply
 
     @staticmethod
     def describe(exchange: Exchange) -> Description:
         """Name, text and outcome."""
-        words, reply = exchange.request.words, exchange.response
-        error, is_hit = (reply.error, _is_hit(reply)) if reply is not None else ("", None)
+        request, reply = exchange.request, exchange.response
+        error = reply.error if reply is not None else ""
         connection, failure = exchange.connection, exchange.failure
         if exchange.role is _CLIENT:
             server = (
@@ -140,7 +153,13 @@ class Redis(Protocol):
             )
         else:
             server = (connection.local_address, connection.local_port, "")
-        found = _described(redaction.shape(words) if words else (), error, is_hit, server)
+        if request.__class__ is Batch:
+            found = _described_batch(request, reply, error, server)
+        else:
+            shape = request.shape
+            if shape is None:
+                shape = redaction.shape(request.words) if request.words else ()
+            found = _described(shape, error, _is_hit(reply) if reply is not None else None, server)
         if failure is None or failure is _AGENT_EXIT:
             return found
         return Description(found.name, found.attributes, failure.value)
@@ -157,6 +176,48 @@ class Redis(Protocol):
         if name == b"CLIENT" and len(request.words) > 2 and request.words[1].upper() == b"REPLY":
             return request.words[2].upper() == b"ON"
         return name != b"SYNC"
+
+    def joins(self, exchange: Exchange, request: Command, *, is_together: bool) -> bool:
+        """What was sent together is one batch, up to where something was not captured."""
+        batch = exchange.request
+        is_open = request.is_end_guessed
+        if self.is_open(batch) or not (is_together or is_open):
+            return False
+        if not isinstance(batch, Batch):
+            if not is_usual(batch) or not self.is_answered(batch):
+                return False
+            batch = Batch.of((batch.words,), 1)
+            batch.is_partial = exchange.request.is_truncated
+        elif not is_together:
+            batch = replace(batch)  # others may have it, too
+        if not is_usual(request):
+            return False
+        batch.add(request)
+        exchange.request = batch
+        return True
+
+    def completes(self, exchange: Exchange, response: Reply) -> bool:
+        """As many replies as there are commands."""
+        batch = exchange.request
+        if not isinstance(batch, Batch):
+            if not batch.is_end_guessed:
+                return True
+            batch = exchange.request = Batch.of((batch.words,) if batch.words else (), 1)
+            batch.is_open = batch.is_partial = True
+        before = self._answers if exchange is self._answering else None
+        self._answering = exchange
+        self._answers = exchange.response = together(before, response)
+        return not batch.is_open and self._answers.count == batch.count
+
+    @staticmethod
+    def is_open(request: Command | Batch) -> bool:
+        """Whether a part of it was not captured."""
+        return request.is_open if isinstance(request, Batch) else request.is_end_guessed
+
+    def forget(self) -> None:
+        """Messages were missed."""
+        super().forget()
+        self._answering = self._answers = None
 
     def _is_push(self, reply: Reply, command: Command | None) -> bool:
         """Whether it may answer nothing. Arrays like those for subscribers are answers where there are none."""
@@ -217,6 +278,21 @@ def _described(
     asked = _common(words, error, is_hit if words and words[0].upper() in READS else None)
     blocks = (asked, *server_at(*server).attributes) if server[1] else (asked,)
     return Description(str(asked.items[1][1]), blocks, error or None)
+
+
+def _described_batch(
+    batch: Batch, reply: Reply | None, error: str, server: tuple[bytes, int, str]
+) -> Description:
+    """Commands that were sent together."""
+    size = size_of(batch, reply)
+    if size == 1:
+        return _described(batch.shapes[0] if batch.shapes else (), error, None, server)
+    shared = asked(batch.shapes, error, batch.is_partial)
+    own = outcome(size, reply.failures if reply is not None else 0)
+    blocks: tuple[Block, ...] = (shared, own)
+    if server[1]:
+        blocks += server_at(*server).attributes
+    return Description(str(shared.items[1][1]), blocks, error or None)
 
 
 @lru_cache(MAX_BLOCKS)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from agent.errors import ProtocolError
@@ -93,6 +93,8 @@ class Kind(enum.Enum):
     ARRAY = "array"
     """Also a set."""
     MAP = "map"
+    BATCH = "batch"
+    """The replies to commands that were sent together (redis_batches.py)."""
 
 
 @dataclass(slots=True)
@@ -110,6 +112,8 @@ class Command:
     """A word was not captured whole."""
     is_end_guessed: bool = False
     """Its end is the end of the turn, for want of anything better."""
+    shape: tuple[bytes, ...] | None = field(default=None, compare=False)
+    """`redaction.shape` of the words, where that is known already."""
     carrier: ClassVar[None] = None
 
     @property
@@ -131,7 +135,7 @@ class Reply:
     size: int
     """Bytes on the wire, its attributes included."""
     count: int = 0
-    """Elements of an array, pairs of a map, bytes of a string."""
+    """Elements of an array, pairs of a map, bytes of a string, replies to a batch."""
     error: str = ""
     """An error's code, its first word, such as WRONGTYPE; `ERR` where it has none."""
     redirection: str = ""
@@ -144,6 +148,8 @@ class Reply:
     """Of a confirmation: how many there are now."""
     is_truncated: bool = False
     """Something that would tell more, or where it ended, was not captured."""
+    failures: int = 0
+    """Errors among the replies to a batch; `error` is the first one's."""
 
 
 def classify(head: bytes) -> Verdict:

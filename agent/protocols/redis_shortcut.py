@@ -1,8 +1,11 @@
 """The hot path of Redis: commands and replies of common shapes, read from bytes that are all there.
 
-Two ways, both without a generator: `RedisShortcut` takes one message that is whole in one piece, and `command_at` and
-`reply_at` the one that a buffer begins with, for pipelines. What they give equals what `redis_messages.py` reads, or
-is None; tests compare them.
+Two ways, both without a generator: `RedisShortcut` takes one command or one batch (redis_batches.py) that is whole in one
+piece, and its replies; `command_at` and `reply_at` take the one that a buffer begins with. What they give equals what
+`redis_messages.py` reads, but for words on which no text depends, or is None; tests compare them.
+
+Commands of one pattern differ in digits only: in the last number of a key, or in a value. So what was read is kept by its
+bytes with every digit made 0, and the digits on which something depends are compared at once, as one number.
 
 A private sibling of the Redis protocol, and no protocol itself: it registers nothing.
 """
@@ -10,43 +13,53 @@ A private sibling of the Redis protocol, and no protocol itself: it registers no
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
+from agent import redaction
 from agent.protocols import Shortcut
+from agent.protocols.redis_batches import UNUSUAL, Batch, succeeded
 from agent.protocols.redis_messages import (
     MAX_BULK,
     MAX_WORD,
     MAX_WORDS,
-    PASSWORD_SUBCOMMANDS,
-    PASSWORDS,
     PUSHES,
-    SUBSCRIPTIONS,
     Command,
     Kind,
     Reply,
     error_of,
 )
 
-_UNUSUAL: Final = (
-    SUBSCRIPTIONS | PASSWORDS | PASSWORD_SUBCOMMANDS | {b"MONITOR", b"PSYNC", b"SYNC", b"CLIENT"}
-)
-"""Commands that change what comes next, or of which not every word is kept: the readers take care of them."""
+MAX_KNOWN: Final = 64
+"""Patterns that one shortcut keeps, with what was read of them."""
+MAX_SEEN: Final = 256
+"""Patterns that came once: one that comes again is worth keeping."""
+MAX_KEPT: Final = 2048
+"""Bytes of what is kept: three times as many for each, 400 KB in all."""
 
 _SIZES: Final = tuple(b"$%d" % size for size in range(MAX_WORD + 1))
 _COUNTS: Final = tuple(b"*%d" % count for count in range(MAX_WORDS + 1))
+_STOPS: Final = {b"*%d" % count: 2 * count + 1 for count in range(1, MAX_WORDS + 1)}
+"""How many lines a command of so many words has."""
 _NUMBERS: Final = {b"%d" % number: number for number in range(MAX_WORD + 1)}
+_DIGITS: Final = bytes.maketrans(b"0123456789", b"0" * 10)
 _size_of = _SIZES.__getitem__
 _number_of = _NUMBERS.get
+_stop_of = _STOPS.get
 _DOLLAR: Final = 36
 _NUMBER_END: Final = 6
-"""Where the line end of a size is looked for: the numbers here have three digits."""
+"""Where the line end of a count is looked for: the numbers here have three digits."""
 
 _BULK = re.compile(rb"\$(0|[1-9][0-9]{0,10})\r\n")
+_NUMBERS_AND_WORDS: Final = re.compile(rb"(?:[:+][^\r\n]*\r\n)+")
+_NULL: Final = b"$-1\r\n"
+_EMPTY: Final = (b"*0\r\n", b"*-1\r\n")
+_LINES: Final = (b"+", b":", b"-", b"_")
+_MINUS: Final = ord("-")
 _REPLIES: Final = {
     b"+OK\r\n": Reply(Kind.STRING, 5, 2),
     b"+PONG\r\n": Reply(Kind.STRING, 7, 4),
     b"+QUEUED\r\n": Reply(Kind.STRING, 9, 6),
-    b"$-1\r\n": Reply(Kind.NULL, 5),
+    _NULL: Reply(Kind.NULL, 5),
     b"*-1\r\n": Reply(Kind.NULL, 5),
     b"_\r\n": Reply(Kind.NULL, 3),
     b":0\r\n": Reply(Kind.NUMBER, 4),
@@ -56,59 +69,196 @@ _REPLIES: Final = {
 _known = _REPLIES.get
 
 
+class _Known(NamedTuple):
+    """What was read, and the bytes on which that depends."""
+
+    request: Command | Batch
+    mask: int
+    """The bytes that must be the same, all of whose bits are set here; the first is the lowest."""
+    fixed: int
+    """What they are."""
+
+
 class RedisShortcut(Shortcut):
-    """A command, or a reply without nested ones, that is whole in one piece."""
+    """A command, or a batch, that is whole in one piece; replies without nested ones."""
 
     remembers = False
 
-    def request(self, data: bytes) -> Command | None:
-        """The command, if `data` is exactly one that changes nothing for those that follow."""
-        words = _flat(data)
-        if not words or words[0].upper() in _UNUSUAL:
-            return None
-        return Command(tuple(words), len(words), len(data))
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Known] = {}
+        """By the bytes, each digit made 0; the oldest goes first."""
+        self._seen: set[int] = set()
+        """Hashes of such bytes."""
 
-    def response(self, data: bytes, size: int, request: Command) -> Reply | None:
-        """The reply of which `size` bytes begin with `data`."""
-        del request
+    def request(self, data: bytes) -> Command | Batch | None:
+        """The commands, if `data` is exactly one or several that change nothing for those that follow."""
+        pattern = data.translate(_DIGITS)
+        known = self._known.get(pattern)
+        if known is not None and int.from_bytes(data, "little") & known.mask == known.fixed:
+            return known.request
+        found = commands_in(data)
+        if found is None:
+            return None
+        for words in found:
+            if words[0].upper() in UNUSUAL:
+                return None
+        self._see(pattern, data, found)
+        if len(found) > 1:
+            return Batch.of(found, len(found))
+        return Command(tuple(found[0][:MAX_WORDS]), len(found[0]), len(data))
+
+    def response(self, data: bytes, size: int, request: Command | Batch) -> Reply | None:
+        """The reply, or all of a batch's replies, of which `size` bytes begin with `data`."""
+        if request.__class__ is Batch:
+            return replies_in(data, request.count) if len(data) == size else None
         reply = _known(data)
         if reply is not None:
             return reply if size == reply.size else None
         if data[:1] == b"$":
             reply = _bulk(data)
             return reply if reply is not None and reply.size >= size else None
-        if len(data) != size or data[-2:] != b"\r\n":
+        return _line_or_array(data) if len(data) == size and data[-2:] == b"\r\n" else None
+
+    def _see(self, pattern: bytes, data: bytes, commands: list[list[bytes]]) -> None:
+        """Keep what is of a pattern that came before."""
+        seen, number = self._seen, hash(pattern)
+        if number not in seen:
+            if len(seen) >= MAX_SEEN:
+                seen.clear()
+            seen.add(number)
+            return
+        if len(data) > MAX_KEPT or max(map(len, commands)) > MAX_WORDS:
+            return
+        seen.discard(number)
+        if len(self._known) >= MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        request: Command | Batch
+        if len(commands) > 1:
+            request = Batch.of(commands, len(commands))
+        else:
+            shape = redaction.shape(commands[0])
+            request = Command(shape, len(commands[0]), len(data), shape=shape)
+        mask = _mask(data, commands)
+        self._known[pattern] = _Known(request, mask, int.from_bytes(data, "little") & mask)
+
+
+def commands_in(data: bytes) -> list[list[bytes]] | None:
+    """The words of all commands in `data`, if it is nothing but whole ones; as much of each word as is kept."""
+    lines = data.split(b"\r\n")
+    end = len(lines) - 1
+    if lines[end] or not end:
+        return None
+    found = []
+    at = 0
+    try:
+        while at < end:
+            stop = at + _STOPS[lines[at]]
+            words = lines[at + 2 : stop : 2]
+            if list(map(_size_of, map(len, words))) != lines[at + 1 : stop : 2]:
+                return _scanned(data)
+            found.append(words)
+            at = stop
+    except (IndexError, KeyError):
+        return _scanned(data)  # one is long, or has line ends, or there are many
+    return found if at == end else None
+
+
+def _scanned(data: bytes) -> list[list[bytes]] | None:
+    """The same, one after the other."""
+    found = []
+    at = 0
+    while at < len(data):
+        words = _words_at(data, at)
+        if words is None:
             return None
-        if data[:1] == b"*":
-            words = _flat(data)
-            if not words or words[0] in PUSHES:
-                return None
-            return Reply(Kind.ARRAY, size, len(words))
-        return _line(data) if data.find(b"\n") == size - 1 else None
+        found.append(words[0])
+        at = words[1]
+    return found
+
+
+def replies_in(data: bytes, count: int) -> Reply | None:
+    """What so many replies say that are all of `data`, if none of them has others in it."""
+    size = len(data)
+    one = data[: size // count]
+    if one * count == data:
+        # All are the same, mostly +OK.
+        reply = reply_at(one)
+        if reply is not None and reply.size == len(one) and not reply.error:
+            return succeeded(count, size)
+    if _NUMBERS_AND_WORDS.fullmatch(data) is not None and data.count(b"\n") == count:
+        return succeeded(count, size)
+    return _each_reply(data, count)
+
+
+def _each_reply(data: bytes, count: int) -> Reply | None:
+    """One after the other."""
+    failures, error, at = 0, "", 0
+    for _ in range(count):
+        begin, at = at, _reply_end(data, at)
+        if at < 0:
+            return None
+        if data[begin] == _MINUS:
+            failures += 1
+            error = error or error_of(data[begin + 1 : at - 2]).error
+    if at != len(data):
+        return None
+    return (
+        Reply(Kind.BATCH, at, count, error, failures=failures) if failures else succeeded(count, at)
+    )
+
+
+def _reply_end(data: bytes, at: int) -> int:
+    """Where a reply ends that begins at a place and has none but strings in it; negative if it is not such a one."""
+    mark = data[at : at + 1]
+    end = data.find(b"\r\n", at) + 2
+    if end < 2:
+        return -1
+    if mark == b"$":
+        size = _number_of(data[at + 1 : end - 2])
+        if size is not None:
+            return end + size + 2
+        bulk = _bulk(data[at:end])
+        return at + bulk.size if bulk is not None else end if data[at:end] == _NULL else -1
+    if mark == b"*":
+        if data[at:end] in _EMPTY:
+            return end
+        found = _words_at(data, at)
+        return -1 if found is None or found[0][0] in PUSHES else found[1]
+    return end if mark in _LINES else -1
 
 
 def command_at(data: bytes) -> Command | None:
-    """The command that `data` begins with, if it is whole there, and its words are short and no passwords."""
-    if data[:1] != b"*":
+    """The command that `data` begins with, if it is whole there, and its words are few and no passwords."""
+    found = _words_at(data, 0)
+    if found is None or found[0][0].upper() in UNUSUAL:
         return None
+    return Command(tuple(found[0]), len(found[0]), found[1])
+
+
+def _words_at(data: bytes, at: int) -> tuple[list[bytes], int] | None:
+    """The strings of an array that is whole at a place in `data`, as much of each as is kept, and where it ends."""
     find = data.find
-    end = find(b"\r\n", 1, _NUMBER_END)
-    count = _number_of(data[1:end])
-    if not count or count > MAX_WORDS:
+    end = find(b"\r\n", at, at + _NUMBER_END)
+    stop = _stop_of(data[at:end]) if end > 0 else None
+    if stop is None:
         return None
     at = end + 2
     words = []
-    for _ in range(count):
-        end = find(b"\r\n", at, at + _NUMBER_END)
-        size = _number_of(data[at + 1 : end])
-        if end < 0 or size is None or data[at] != _DOLLAR:
+    for _ in range(stop >> 1):
+        end = find(b"\r\n", at, at + 2 * _NUMBER_END)
+        if end < 0 or data[at] != _DOLLAR:
             return None
-        at = end + 2 + size
-        words.append(data[end + 2 : at])
-        at += 2
-    if at > len(data) or words[0].upper() in _UNUSUAL:
-        return None
-    return Command(tuple(words), count, at)
+        size = _number_of(data[at + 1 : end])
+        if size is None:
+            found = _BULK.match(data, at)
+            if found is None:
+                return None
+            size = int(found[1])
+            words.append(data[end + 2 : end + 2 + min(size, MAX_WORD)])
+        else:
+            words.append(data[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+    return (words, at) if at <= len(data) else None
 
 
 def reply_at(data: bytes) -> Reply | None:
@@ -122,6 +272,32 @@ def reply_at(data: bytes) -> Reply | None:
         return None
     line = data[:end]
     return _known(line) or _line(line)
+
+
+def _mask(data: bytes, commands: list[list[bytes]]) -> int:
+    """All bits of the bytes of `data` on which what is known of its commands depends."""
+    mask = bytearray(b"\xff" * len(data))
+    at = 0
+    for words in commands:
+        at = data.index(b"\r\n", at) + 2
+        for word, free in zip(words, redaction.free_digits(words), strict=True):
+            begin = data.index(b"\r\n", at) + 2
+            size = int(data[at + 1 : begin - 2])
+            at = begin + size
+            if len(word) == size:
+                for place in range(at - free, at):
+                    if data[place : place + 1].isdigit():
+                        mask[place] = 0
+            at += 2
+    return int.from_bytes(mask, "little")
+
+
+def _line_or_array(data: bytes) -> Reply | None:
+    """A reply that is all of `data`."""
+    if data[:1] != b"*":
+        return _line(data) if data.find(b"\n") == len(data) - 1 else None
+    words = _flat(data)
+    return Reply(Kind.ARRAY, len(data), len(words)) if words and words[0] not in PUSHES else None
 
 
 def _flat(data: bytes) -> list[bytes] | None:

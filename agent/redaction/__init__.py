@@ -7,7 +7,7 @@ The first stage that turns bytes into attributes. Pure functions, linear in thei
     authority
     mask            any text: what looks like a credential, an e-mail address or a card number goes
     is_secret       one word, such as a path segment or a key's part
-    shape           a command whose text is the same, for caches of texts
+    shape           a command whose text is the same, for caches of texts; `free_digits`: where it may differ
     key, command    keys and commands of caches: `user:1234` → `user:{id}`, values → `?`
     document        keys of documents (MongoDB), values → `?`
     Policy          what the operator decides beyond that, by attribute
@@ -20,7 +20,7 @@ What looks like a word cannot be told from one: a password in a path segment, su
 from __future__ import annotations
 
 from agent.redaction.clean import MAX_TEXT, REDACTED, text, utf8
-from agent.redaction.commands import command, document, key, shape
+from agent.redaction.commands import command, document, free_digits, key, shape
 from agent.redaction.policy import Action, Policy, Redaction, Rule
 from agent.redaction.secrets import MIN_TOKEN, is_secret, is_token, is_word, mask, mask_shapes
 from agent.redaction.url import MAX_KEY, MAX_PARAMETERS, authority, path, query
@@ -38,6 +38,7 @@ __all__ = [
     "authority",
     "command",
     "document",
+    "free_digits",
     "is_secret",
     "is_token",
     "is_word",

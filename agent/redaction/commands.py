@@ -139,6 +139,21 @@ def shape(words: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(words[:MAX_WORDS])
 
 
+def free_digits(words: Sequence[bytes]) -> list[int]:
+    """How many of the last bytes of each word the `shape` does not depend on, as long as they are digits where digits are now."""
+    name = words[0].upper()
+    if name in _FIRST_NAMES:
+        return [0, *map(_last_number, words[1:2]), *map(len, words[2:])]
+    if name in _ALL_NAMES:
+        return [0, *map(_last_number, words[1:MAX_WORDS]), *([0] * len(words[MAX_WORDS:]))]
+    return [0] * len(words)
+
+
+def _last_number(word: bytes) -> int:
+    """The bytes of what `_numbered` takes for a key's last number."""
+    return len(word.rpartition(b":")[2]) if _numbered(word) is not word else 0
+
+
 def _numbered(word: bytes) -> bytes:
     """A key without its last number."""
     head, colon, tail = word.rpartition(b":")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocols import Shortcut
-from agent.protocols.redis import PIPELINE_CAPTURE, Redis
+from agent.protocols.redis import LONG_CAPTURE, Redis
 from agent.spans import semconv
 from agent.spans.span import Resource, Span
 from tests.protocols.test_redis_messages import array
@@ -129,19 +129,143 @@ def test_both_ends():
     assert len({span.trace_id for span in run.spans}) == 1
 
 
-def test_a_pipeline_in_one_piece():
-    commands = b"".join(array(b"SET", b"k%d" % n, b"v") for n in range(16))
-    run = play(talk((commands, OK * 16), (commands, OK * 16)))
-    assert len(run.spans) == run.ledger.captured == 32
-    assert run.outside.budgets[0][2] == PIPELINE_CAPTURE
+def batches(run: Run) -> list[str]:
+    """`PIPELINE GET x16 GET user:{id} -> done`."""
+    lines = []
+    for span in run.spans:
+        known = facts(span)
+        size = known.get(semconv.DB_OPERATION_BATCH_SIZE, "")
+        failures = known.get(semconv.DB_BATCH_FAILURES, 0)
+        outcome = known.get(semconv.ERROR_TYPE, "done")
+        assert known[semconv.DB_OPERATION_NAME] == span.name
+        assert known.get(semconv.DB_RESPONSE_STATUS_CODE) == (outcome if failures else None)
+        lines.append(
+            f"{span.name}{size and f' x{size}'}: {known[semconv.DB_QUERY_TEXT]} -> {outcome}"
+            + (f" ({failures})" if failures else "")
+        )
+    return lines
+
+
+SETS = b"".join(array(b"SET", b"k:%d" % n, b"v") for n in range(16))
+
+
+def test_a_pipeline_is_one_span():
+    run = play(talk(*[(SETS, OK * 16)] * 4, (GET, NIL)))
+    assert batches(run) == ["PIPELINE SET x16: SET k:{id} ? -> done"] * 4 + [
+        "GET: GET user:{id} -> done"
+    ]
+    assert run.counts == {"captured": 5, "spans": 5}
+    assert facts(run.spans[0])[semconv.CONNECTION_REQUESTS] == 1
+
+
+def test_errors_in_a_pipeline():
+    wrong, unknown = b"-WRONGTYPE Operation\r\n", b"-ERR unknown command\r\n"
+    run = play(talk((GET * 3 + SET, NIL + wrong + unknown + OK), (GET * 2, unknown * 2)))
+    assert batches(run) == [
+        "PIPELINE x4: GET user:{id}; SET user:{id} ? -> WRONGTYPE (2)",
+        "PIPELINE GET x2: GET user:{id} -> ERR (2)",
+    ]
+
+
+def test_a_transaction_in_a_pipeline():
+    multi, execute = array(b"MULTI"), array(b"EXEC")
+    queued = b"+QUEUED\r\n"
+    run = play(
+        talk(
+            (multi + SET + SET + execute, OK + queued * 2 + b"*2\r\n+OK\r\n+OK\r\n"),
+            (multi + SET + GET + execute, OK + queued * 2 + b"*2\r\n+OK\r\n$-1\r\n"),
+        )
+    )
+    assert batches(run) == [
+        "MULTI SET x4: MULTI; SET user:{id} ?; EXEC -> done",
+        "MULTI x4: MULTI; SET user:{id} ?; GET user:{id}; EXEC -> done",
+    ]
+
+
+def test_commands_that_change_what_comes_next_are_in_no_batch():
+    hello = array(b"HELLO", b"2", b"AUTH", b"joe", b"hunter2")
+    answer = array(b"server", b"redis")
+    run = play(talk((hello + GET * 2 + hello + GET, answer + NIL * 2 + answer + NIL)))
+    assert batches(run) == [
+        "HELLO: HELLO -> done",
+        "PIPELINE GET x2: GET user:{id} -> done",
+        "HELLO: HELLO -> done",
+        "GET: GET user:{id} -> done",
+    ]
+    assert "hunter2" not in repr(run.spans)
+
+
+def test_a_command_in_two_pieces_is_of_the_later_batch():
+    socket = Host().connect(server=("10.0.0.1", 6379)).asks(GET).answers(NIL)
+    socket.asks(SETS + GET[:5]).answers(OK * 16)
+    socket.asks(GET[5:] + GET).answers(NIL).answers(VALUE).close()
+    assert batches(play(socket.host))[1:] == [
+        "PIPELINE SET x16: SET k:{id} ? -> done",
+        "PIPELINE GET x2: GET user:{id} -> done",
+    ]
+
+
+def test_commands_that_were_not_sent_together_are_not_one():
+    socket = Host().connect(server=("10.0.0.1", 6379)).asks(GET).asks(GET)
+    run = play(socket.answers(NIL + NIL).close().host)
+    assert batches(run) == ["GET: GET user:{id} -> done"] * 2
+
+
+def test_a_pipeline_lasts_from_its_first_byte_to_the_last_of_its_answers():
+    socket = Host(step_ns=1000).connect(server=("10.0.0.1", 6379)).asks(SETS, took_ns=5000)
+    socket.answers(OK * 10).answers(OK * 6).close()
+    (span,) = play(socket.host).spans
+    assert span.end_unix_ns - span.start_unix_ns == 7000
+    assert facts(span)[semconv.TIME_TO_FIRST_BYTE] == 6e-06
+
+
+def test_a_pipeline_of_which_the_connection_closes():
+    run = play(talk((SETS, OK * 10)))
+    assert batches(run) == ["PIPELINE SET x16: SET k:{id} ? -> connection_closed"]
 
 
 def test_a_pipeline_whose_answers_are_longer_than_what_is_captured():
-    commands = GET * 16
     answers = b"".join(b"$%d\r\n%s\r\n" % (300, b"v" * 300) for _ in range(16))
-    run = play(talk((commands, answers), (GET, NIL)))
-    assert len(run.spans) + sum(run.ledger.unparsed.values()) == run.ledger.captured
-    assert run.ledger.captured >= 16
+    run = play(talk((GET * 16, answers), (GET, NIL)))
+    assert batches(run) == [
+        "PIPELINE GET x16: GET user:{id} -> done",
+        "GET: GET user:{id} -> done",
+    ]
+    assert run.outside.budgets[-1][2] == LONG_CAPTURE
+
+
+@pytest.mark.parametrize("captured", range(1024, 1024 + len(GET)))
+def test_of_a_pipeline_that_is_not_captured_whole_the_answers_tell_the_size(captured):
+    run = play(talk((GET, NIL), (GET * 200, NIL * 200), (GET, NIL), budgets=(4096, captured)))
+    assert batches(run) == [
+        "GET: GET user:{id} -> done",
+        "PIPELINE x200: GET user:{id} -> done",
+        "GET: GET user:{id} -> done",
+    ]
+    assert run.ledger.limits == {}
+
+
+def test_a_size_that_nothing_tells_is_counted():
+    run = play(talk((GET * 2000, NIL * 2000), (GET, NIL)))
+    assert batches(run)[:1] == ["PIPELINE: GET user:{id} -> done"]
+    assert run.ledger.limits == {"batch_size_unknown": 1}
+    assert run.counts == {"captured": 2, "spans": 2}
+
+
+def test_one_long_command_is_no_pipeline():
+    words = [b"%s%d" % (b"k" * 200, n) for n in range(40)]
+    run = play(talk((array(b"MSET", *words), OK), (GET, NIL)))
+    assert [span.name for span in run.spans] == ["MSET", "GET"]
+
+
+def test_a_pipeline_that_was_lost_is_one_loss_and_the_next_one_is_read():
+    socket = Host().connect(server=("10.0.0.1", 6379))
+    socket.asks(SETS).answers(OK * 16).asks(SETS, is_lost=True).answers(OK * 16)
+    for _ in range(3):
+        socket.asks(SETS).answers(OK * 16)
+    run = play(socket.close().host)
+    assert batches(run) == ["PIPELINE SET x16: SET k:{id} ? -> done"] * 4
+    assert run.counts == {"captured": 5, "spans": 4, "lost": {"ring_full": 1}}
 
 
 def test_values_that_are_not_captured_are_walked_over():
@@ -263,7 +387,7 @@ def spans(run: Run) -> list[Span]:
 
 turns = st.tuples(
     st.sampled_from(
-        [GET, SET, GET + SET, array(b"MGET", b"a", b"b"), array(b"SET", b"k", b"v" * 3000)]
+        [GET, SET, GET + SET, array(b"MGET", b"a", b"b"), array(b"SET", b"k", b"v" * 3000), GET * 2]
     ),
     st.sampled_from(
         [
@@ -283,7 +407,7 @@ turns = st.tuples(
 def test_hot_path_and_general_way_agree(exchanges):
     turns = [
         (GET, NIL),
-        *((asked, answer * (1 + (asked == GET + SET))) for asked, answer in exchanges),
+        *((asked, answer * (1 + (asked in (GET + SET, GET * 2)))) for asked, answer in exchanges),
     ]
     quick = play(talk(*turns))
     with without_the_hot_path():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.redaction.commands import MAX_FIELDS, command, document, key, shape
+from agent.redaction.commands import MAX_FIELDS, command, document, free_digits, key, shape
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,25 @@ PARTS = st.sampled_from([b":", b"1", b"12", b"1234567", b"user", b"a9", b"-", b"
 def test_shape_has_the_same_text(name, words):
     line = (name.encode(), *words)
     assert command(shape(line)) == command(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "free"),
+    [
+        ([b"GET", b"user:12"], [0, 2]),
+        ([b"get", b"user:12:cart"], [0, 0]),
+        ([b"SET", b"user:1", b"v12", b"EX", b"60"], [0, 1, 3, 2, 2]),
+        ([b"GET", b"12"], [0, 0]),
+        ([b"GET"], [0]),
+        ([b"DEL", b"a:1", b"b", b"c:22"], [0, 1, 0, 2]),
+        ([b"DEL", *[b"a:1"] * 70], [0, *[1] * 63, *[0] * 7]),
+        ([b"LRANGE2", b"a:1", b"0"], [0, 0, 0]),
+    ],
+)
+def test_digits_on_which_no_shape_depends(words, free):
+    assert free_digits(words) == free
+    other = [
+        word[: len(word) - size] + word[len(word) - size :].translate(bytes.maketrans(b"12", b"35"))
+        for word, size in zip(words, free, strict=True)
+    ]
+    assert shape(other) == shape(words)

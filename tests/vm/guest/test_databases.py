@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -308,5 +310,94 @@ def test_as_many_statements_as_mariadb_counted(
     # Each connection has its share, and begins with the SELECT.
     assert names["UPDATE users"] >= CONNECTIONS * (count // CONNECTIONS // 2)
     print(names, counted)
+    assert SECRET not in Path(agent.exported).read_text()
+    assert SECRET not in finished.stderr
+
+
+class Redis:
+    """A server of Redis."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.port = free_port()
+        servers.start("redis-server", "--port", str(self.port), "--save", "", port=self.port)
+
+    def client(self, program: str, *words: str | int, timeout: int = 250) -> str:
+        """A client of Redis' own."""
+        done = subprocess.run(
+            [program, "-p", str(self.port), *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def counted(self) -> Counter[str]:
+        """How often each command was run, as the server counts them; this question is not among them."""
+        found = re.findall(
+            r"^cmdstat_([^:]+):calls=(\d+)",
+            self.client("redis-cli", "INFO", "commandstats"),
+            re.MULTILINE,
+        )
+        return Counter({name: int(calls) for name, calls in found if name != "info"})
+
+
+LOADS: Final = ("set", "get", "incr", "lpush", "lrange_100", "mset")
+"""Of redis-benchmark; each begins with questions about the server's settings."""
+
+
+def commands(spans: list[ExportedSpan], kind: int, port: int) -> int:
+    """How many commands the spans of one side tell of; those apart that the server does not count."""
+    return sum(
+        int(span.attributes.get("db.operation.batch.size", 1))
+        for span in spans
+        if span.kind == kind
+        and span.attributes.get("server.port") == port
+        and span.attributes["db.operation.name"] not in ("INFO", "CLIENT")
+    )
+
+
+def test_as_many_commands_as_redis_counted(servers: Servers, agents: Agents) -> None:
+    redis = Redis(servers)
+    agent = agents.run()
+    before = redis.counted()
+    began = time.monotonic()
+    for load in LOADS:
+        end = time.monotonic() + float(LOAD_S or 0) / len(LOADS)
+        while True:
+            each = 100_000 if LOAD_S and load != "lrange_100" else 3200
+            redis.client("redis-benchmark", "-c", CONNECTIONS, "-P", 16, "-q", "-n", each, "-t",
+                         load, "-r", 100_000)  # fmt: skip
+            if time.monotonic() > end:
+                break
+    lasted = time.monotonic() - began
+    script = SERVERS / "redis_clients.py"
+    told = json.loads(
+        subprocess.run(
+            [sys.executable, script, str(redis.port)], capture_output=True, check=True, timeout=250
+        ).stdout
+    )
+    counted = redis.counted()
+    counted.subtract(before)
+    finished = agent.stop()
+    print(f"{counted.total()} commands, {len(finished.spans)} spans, {lasted:.1f} s of load")
+    print(json.dumps(finished.ledger))
+    assert losses(finished.ledger) == {}
+    assert finished.ledger["limits"] == {}
+    seen = {kind: commands(finished.spans, kind, redis.port) for kind in (CLIENT, SERVER)}
+    names = Counter(span.name for span in finished.spans if span.kind == CLIENT)
+    assert seen == dict.fromkeys((CLIENT, SERVER), counted.total()), (names, counted)
+    assert names["PIPELINE SET"] >= 200
+    by_name = {
+        name: [s for s in finished.spans if s.kind == CLIENT and s.name == name] for name in names
+    }
+    # What the client library sent together is one span, and its server's side the child of it.
+    (multi,) = by_name["MULTI SET"]
+    assert multi.attributes["db.operation.batch.size"] == told["transaction"] + 2
+    (failed,) = [s for s in by_name["PIPELINE"] if s.attributes.get("error.type") == "WRONGTYPE"]
+    assert failed.attributes["zerospan.db.batch.failures"] == told["failures"]
+    parents = {span.parent_span_id for span in finished.spans if span.kind == SERVER}
+    assert {multi.span_id, failed.span_id} <= parents
     assert SECRET not in Path(agent.exported).read_text()
     assert SECRET not in finished.stderr

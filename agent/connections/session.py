@@ -201,10 +201,11 @@ class Session:
         """Whether the next message may join another, or answer it with others: then its reader takes the rest of the turn."""
         if not self._protocol.has_batches:
             return False
-        if not direction:
-            return self._newest is not None
-        exchange = self._protocol.pairing.answering()
-        return exchange is not None and exchange.response is not None
+        if direction:
+            exchange = self._protocol.pairing.answering()
+            return exchange is not None and exchange.response is not None
+        pending = self._protocol.pairing.pending
+        return bool(pending) and pending[-1].response is None  # type: ignore[index]  # as below
 
     def _step_responses(self) -> None:
         pairing = self._protocol.pairing

@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 
 CAPTURE: Final = 16 * 1024
 """Bytes of a turn that are wanted, since commands may be pipelined: as many as a record can hold."""
-LONG_CAPTURE: Final = 64 * 1024
+LONG_CAPTURE: Final = 256 * 1024
 """The same where that was too few to tell how many commands there were."""
-LOOK: Final = 1024
+LOOK: Final = 8 * 1024
 """Bytes at a time that are looked at for a message that is all there."""
 MAX_BLOCKS: Final = 4096
 """Texts that are kept, with what the replies said: patterns of keys are few, at about 1 KB each."""

@@ -33,11 +33,12 @@ MAX_KNOWN: Final = 64
 """Patterns that one shortcut keeps, with what was read of them."""
 MAX_SEEN: Final = 256
 """Patterns that came once: one that comes again is worth keeping."""
-MAX_KEPT: Final = 2048
-"""Bytes of what is kept: three times as many for each, 400 KB in all."""
+MAX_KEPT: Final = 8192
+"""Bytes of a pattern that is kept."""
+MAX_ALL_KEPT: Final = 128 * 1024
+"""Bytes of all of them; with what was read and how it is compared, it is four times as much."""
 
 _SIZES: Final = tuple(b"$%d" % size for size in range(MAX_WORD + 1))
-_COUNTS: Final = tuple(b"*%d" % count for count in range(MAX_WORDS + 1))
 _STOPS: Final = {b"*%d" % count: 2 * count + 1 for count in range(1, MAX_WORDS + 1)}
 """How many lines a command of so many words has."""
 _NUMBERS: Final = {b"%d" % number: number for number in range(MAX_WORD + 1)}
@@ -50,6 +51,7 @@ _NUMBER_END: Final = 6
 """Where the line end of a count is looked for: the numbers here have three digits."""
 
 _BULK = re.compile(rb"\$(0|[1-9][0-9]{0,10})\r\n")
+_COUNT = re.compile(rb"\*([1-9][0-9]{0,5})\r\n")
 _NUMBERS_AND_WORDS: Final = re.compile(rb"(?:[:+][^\r\n]*\r\n)+")
 _NULL: Final = b"$-1\r\n"
 _EMPTY: Final = (b"*0\r\n", b"*-1\r\n")
@@ -87,6 +89,8 @@ class RedisShortcut(Shortcut):
     def __init__(self) -> None:
         self._known: dict[bytes, _Known] = {}
         """By the bytes, each digit made 0; the oldest goes first."""
+        self._kept = 0
+        """Bytes of those."""
         self._seen: set[int] = set()
         """Hashes of such bytes."""
 
@@ -130,8 +134,11 @@ class RedisShortcut(Shortcut):
         if len(data) > MAX_KEPT or max(map(len, commands)) > MAX_WORDS:
             return
         seen.discard(number)
-        if len(self._known) >= MAX_KNOWN:
-            del self._known[next(iter(self._known))]
+        while len(self._known) >= MAX_KNOWN or self._kept > MAX_ALL_KEPT - len(data):
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._kept -= len(oldest)
+        self._kept += len(data)
         request: Command | Batch
         if len(commands) > 1:
             request = Batch.of(commands, len(commands))
@@ -220,11 +227,39 @@ def _reply_end(data: bytes, at: int) -> int:
         bulk = _bulk(data[at:end])
         return at + bulk.size if bulk is not None else end if data[at:end] == _NULL else -1
     if mark == b"*":
-        if data[at:end] in _EMPTY:
-            return end
-        found = _words_at(data, at)
-        return -1 if found is None or found[0][0] in PUSHES else found[1]
+        return _array_end(data, at, end)
     return end if mark in _LINES else -1
+
+
+def _array_end(data: bytes, at: int, first: int) -> int:
+    """Where an array of strings ends that begins at a place, its first element at another; negative if it is not such a one."""
+    if data[at:first] in _EMPTY:
+        return first
+    found = _COUNT.match(data, at)
+    if found is None or not data.startswith(b"$", first):
+        return -1
+    count = int(found[1])
+    head = data.find(b"\r\n", first) + 2
+    size = _number_of(data[first + 1 : head - 2])
+    if head < 2 or size is None or data[head : head + size] in PUSHES:
+        return -1
+    # Most have elements of one size: then their heads are the same bytes in equal distances.
+    step = head - first + size + 2
+    end = first + count * step
+    if end <= len(data) and all(
+        data[place:end:step] == data[place : place + 1] * count for place in range(first, head)
+    ):
+        return end
+    end = first
+    for _ in range(count):
+        found = _BULK.match(data, end)
+        if found is not None:
+            end = found.end() + int(found[1]) + 2
+        elif data.startswith(_NULL, end):
+            end += len(_NULL)
+        else:
+            return -1
+    return end if end <= len(data) else -1
 
 
 def command_at(data: bytes) -> Command | None:
@@ -262,7 +297,7 @@ def _words_at(data: bytes, at: int) -> tuple[list[bytes], int] | None:
 
 
 def reply_at(data: bytes) -> Reply | None:
-    """The reply that `data` begins with, if it is whole there and has nothing nested in it."""
+    """The reply that `data` begins with, if it is whole there and has nothing but strings in it."""
     if data[:1] == b"$":
         reply = _bulk(data)
         if reply is not None:
@@ -270,6 +305,9 @@ def reply_at(data: bytes) -> Reply | None:
     end = data.find(b"\r\n") + 2
     if end < 2:
         return None
+    if data[:1] == b"*" and data[:end] != b"*-1\r\n":
+        size = _array_end(data, 0, end)
+        return Reply(Kind.ARRAY, size, int(data[1 : end - 2])) if size > 0 else None
     line = data[:end]
     return _known(line) or _line(line)
 
@@ -296,20 +334,8 @@ def _line_or_array(data: bytes) -> Reply | None:
     """A reply that is all of `data`."""
     if data[:1] != b"*":
         return _line(data) if data.find(b"\n") == len(data) - 1 else None
-    words = _flat(data)
-    return Reply(Kind.ARRAY, len(data), len(words)) if words and words[0] not in PUSHES else None
-
-
-def _flat(data: bytes) -> list[bytes] | None:
-    """The short strings of an array that holds nothing else and ends with `data`. None also where one has a line end."""
-    parts = data.split(b"\r\n")
-    words = parts[2:-1:2]
-    try:
-        if parts[-1] or len(parts) & 1 or parts[0] != _COUNTS[len(words)]:
-            return None
-        return words if list(map(_size_of, map(len, words))) == parts[1:-1:2] else None
-    except IndexError:
-        return None  # one is long, or there are many
+    reply = reply_at(data)
+    return reply if reply is not None and reply.size == len(data) else None
 
 
 def _bulk(data: bytes) -> Reply | None:

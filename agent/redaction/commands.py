@@ -78,6 +78,7 @@ _SUBCOMMAND = _words(
 _KEY_AFTER_SUBCOMMAND = _words("OBJECT XGROUP XINFO")
 _STREAMS = _words("XREAD XREADGROUP")
 _FIRST_NAMES = frozenset(name.encode("ascii") for name in _FIRST)
+_SPECIAL_NAMES = frozenset(name.encode("ascii") for name in _SUBCOMMAND | _STREAMS)
 _ALL_NAMES = frozenset(name.encode("ascii") for name in _ALL)
 
 _MEMCACHED = {
@@ -136,7 +137,22 @@ def shape(words: Sequence[bytes]) -> tuple[bytes, ...]:
         return (words[0], first) if count == 2 else (words[0], first, b"?")
     if name in _ALL_NAMES:
         return (words[0], *map(_numbered, words[1:MAX_WORDS]))
-    return tuple(words[:MAX_WORDS])
+    if name in _SPECIAL_NAMES or len(name) > MAX_KEY:
+        return tuple(words[:MAX_WORDS])
+    rest = words[1:MAX_WORDS]
+    places = _places(name.decode("latin-1"), rest)
+    # What comes before keys says how many they are.
+    return (
+        words[0],
+        *(
+            _numbered(word)
+            if at in places
+            else word
+            if at < places.start and word.isdigit()
+            else b"?"
+            for at, word in enumerate(rest)
+        ),
+    )
 
 
 def free_digits(words: Sequence[bytes]) -> list[int]:
@@ -146,6 +162,11 @@ def free_digits(words: Sequence[bytes]) -> list[int]:
         return [0, *map(_last_number, words[1:2]), *map(len, words[2:])]
     if name in _ALL_NAMES:
         return [0, *map(_last_number, words[1:MAX_WORDS]), *([0] * len(words[MAX_WORDS:]))]
+    if name == b"MSET" and len(words) <= MAX_WORDS:
+        return [
+            0,
+            *((len(word) if at & 1 else _last_number(word)) for at, word in enumerate(words[1:])),
+        ]
     return [0] * len(words)
 
 

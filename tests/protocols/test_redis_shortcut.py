@@ -177,6 +177,11 @@ def test_replies_to_a_batch_that_are_read_at_once():
         assert replies_in(data, count) == expected
         assert replies_in(data, count + 1) is None
         assert replies_in(data[:-1], count) is None
+    hundred = array(*[b"abc"] * 100)
+    assert replies_in(hundred * 16, 16) == Reply(Kind.BATCH, 16 * len(hundred), 16)
+    assert replies_in(hundred + b"+OK\r\n", 2) == Reply(Kind.BATCH, len(hundred) + 5, 2)
+    mixed = array(*[b"x" * n for n in range(300)]).replace(b"$7\r\nxxxxxxx", b"$-1")
+    assert replies_in(mixed + b"+OK\r\n", 2) == Reply(Kind.BATCH, len(mixed) + 5, 2)
     assert replies_in(array(b"message", b"a", b"b") + b"+OK\r\n", 2) is None
     assert replies_in(b"*1\r\n*0\r\n" + b"+OK\r\n", 2) is None
 

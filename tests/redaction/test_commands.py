@@ -121,7 +121,10 @@ def test_any_words_are_taken(words):
         ((b"get", b"user:12"), (b"get", b"user:0")),
         ((b"SET", b"a:b:7", b"x", b"EX", b"1"), (b"SET", b"a:b:0", b"?")),
         ((b"MGET", b"a:1", b"12", b"b:x"), (b"MGET", b"a:0", b"12", b"b:x")),
-        ((b"FOO", b"a:1"), (b"FOO", b"a:1")),
+        ((b"FOO", b"a:1"), (b"FOO", b"?")),
+        ((b"MSET", b"a:1", b"x", b"a:2", b"y"), (b"MSET", b"a:0", b"?", b"a:0", b"?")),
+        ((b"EVAL", b"return 1", b"1", b"k:1", b"v"), (b"EVAL", b"?", b"1", b"k:0", b"?")),
+        ((b"OBJECT", b"ENCODING", b"k:1"), (b"OBJECT", b"ENCODING", b"k:1")),
         ((b"GET",), (b"GET",)),
     ],
 )
@@ -132,7 +135,12 @@ def test_shape(words, shown):
 PARTS = st.sampled_from([b":", b"1", b"12", b"1234567", b"user", b"a9", b"-", b"{", b"3b241101e2bb42558caf4136c566a962", b"\xff", b"4111111111111111", b"x" * 120])  # fmt: skip
 
 
-@given(NAMES | st.just("DEL"), st.lists(st.lists(PARTS, max_size=6).map(b"".join), max_size=4))
+@given(
+    NAMES | st.sampled_from(["DEL", "MSET", "EVAL", "ZUNION", "BITOP", "XREAD", "ZDIFFSTORE"]),
+    
+        st.lists(PARTS, max_size=6).map(b"".join) | st.sampled_from([b"1", b"2"]), max_size=5
+    ),
+)
 def test_shape_has_the_same_text(name, words):
     line = (name.encode(), *words)
     assert command(shape(line)) == command(line)
@@ -149,6 +157,7 @@ def test_shape_has_the_same_text(name, words):
         ([b"DEL", b"a:1", b"b", b"c:22"], [0, 1, 0, 2]),
         ([b"DEL", *[b"a:1"] * 70], [0, *[1] * 63, *[0] * 7]),
         ([b"LRANGE2", b"a:1", b"0"], [0, 0, 0]),
+        ([b"MSET", b"a:1", b"x2", b"b:22", b"1"], [0, 1, 2, 2, 1]),
     ],
 )
 def test_digits_on_which_no_shape_depends(words, free):

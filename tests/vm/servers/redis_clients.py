@@ -1,4 +1,4 @@
-"""redis-py: pipelines as it sends them, transactions, errors in them, more than fits into one call. Prints what it did as JSON."""
+"""redis-py: pipelines as it sends them, transactions, errors in them, more than fits into one call or record. Prints what it did as JSON."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def main() -> None:
             pipe.execute_command(*command)
         answers = pipe.execute(raise_on_error=False)
     with client.pipeline(transaction=False) as pipe:
-        for number in range(2000):
+        for number in range(300):
             pipe.set(f"order:{number}", VALUE)
         pipe.execute()
     with client.pipeline(transaction=False) as pipe:
-        for number in range(2000):
+        for number in range(300):
             pipe.get(f"order:{number}")
         pipe.execute()
     failures = sum(isinstance(answer, redis.ResponseError) for answer in answers)

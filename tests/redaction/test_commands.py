@@ -137,9 +137,7 @@ PARTS = st.sampled_from([b":", b"1", b"12", b"1234567", b"user", b"a9", b"-", b"
 
 @given(
     NAMES | st.sampled_from(["DEL", "MSET", "EVAL", "ZUNION", "BITOP", "XREAD", "ZDIFFSTORE"]),
-    
-        st.lists(PARTS, max_size=6).map(b"".join) | st.sampled_from([b"1", b"2"]), max_size=5
-    ),
+    st.lists(st.lists(PARTS, max_size=6).map(b"".join) | st.sampled_from([b"1", b"2"]), max_size=5),
 )
 def test_shape_has_the_same_text(name, words):
     line = (name.encode(), *words)

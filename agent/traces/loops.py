@@ -155,6 +155,7 @@ class Loops:
         """A server exchange is answered in a callback. If that is for a call of another one, it is doubtful whose call it was."""
         position, _, socket, _, _ = origin
         at, call = self._answers.get(socket, (0, None))
+        self.served(exchange)  # what it still sends, as a stream of events, waits for no connection
         if exchange.first_byte_ns or call is None or at != position or call.rule != RULE_CALLBACK:
             return
         if call.parent is not exchange and not call.trace_id:

@@ -350,6 +350,18 @@ def test_a_job_that_starts_when_another_one_is_over(loop):
     assert told["/2/a"] == ("refused:loop", None)
 
 
+def test_a_request_whose_answer_has_begun_waits_for_no_connection(loop):
+    (one,) = pool(loop, 1)
+    stream = loop.serve("/stream")
+    stream.sent(response(body=b"x" * 30)[:-20], origin=loop.now)
+    front = loop.serve("/1")
+    loop.ask(one, "/1/a")
+    loop.receive(one, response())
+    loop.ask(one, "/1/b")
+    loop.receive(one, response()).answer(front)
+    assert loop.parents()["/1/b"] == ("callback", "server /1")
+
+
 def test_parts_of_an_answer_are_sent_whoever_has_them(loop):
     """A stream of events, to which other requests add theirs."""
     (one,) = pool(loop, 1)

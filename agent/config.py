@@ -86,6 +86,8 @@ class Config:
     """Tell what analyses find in a trace by events of its spans; they leave when their trace seems complete."""
     database_servers: bool = True
     """Report what database and cache servers on this host did, as SERVER spans, beside the calls of their clients."""
+    sqlite: bool = True
+    """Trace statements that processes execute in themselves by SQLite's library: each step of one costs two traps."""
     trace_instrumented: bool = False
     """Trace processes that export OpenTelemetry themselves, too."""
     sampler: str = "parentbased_always_on"

@@ -38,9 +38,10 @@ from agent.kernel.layout import structs
 from agent.kernel.loader import Loader, plan
 from agent.kernel.side import KernelSide, Watches
 from agent.kernel.trial import try_kernel
-from agent.kernel.uprobes import Uprobes
+from agent.kernel.uprobes import Uprobes, sqlite_cookie
 from agent.pipeline import GC_THRESHOLDS, KIND_PROCESS, Pipeline
 from agent.processes.discovery import Discovery
+from agent.processes.embedded import Embedded
 from agent.processes.host import read_host
 from agent.processes.proc import Proc
 from agent.processes.process import Inspector
@@ -81,6 +82,8 @@ WATCH_RUNTIME: Final = 8
 """As in probes/include/maps.h."""
 MAX_DESCRIBED: Final = 4096
 """Processes of whose runtime the kernel side was told; beyond, they are told of again."""
+FIRST_PROCESS: Final = 1
+"""It sees the host's files, and never ends: what is attached for it serves processes that end soon."""
 MAX_FLOWS: Final = 16384
 """Connections whose trace contexts are kept at once, where contexts are propagated: 5 maps of 100 bytes each."""
 
@@ -146,6 +149,7 @@ class Daemon:
         self._described: dict[int, Process] = {}
         """Processes of whose runtime the kernel side has been told, or of which there is nothing to tell."""
         self._uprobes = Uprobes({})
+        self._embedded = Embedded(self._proc)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises a KernelError if this machine cannot do it."""
@@ -156,6 +160,8 @@ class Daemon:
             with self._loaded() as side:
                 self._side = side
                 self._uprobes = Uprobes(side.attached.programs)
+                if not selects_some(self._config.select):
+                    self._attach_databases(FIRST_PROCESS)
                 for process in list(self.discovery):
                     if process.is_traced:
                         self._describe(process)
@@ -170,8 +176,9 @@ class Daemon:
                 gc.set_threshold(*GC_THRESHOLDS)
                 self._loop(side)
                 notify_service_manager("STOPPING=1")
-                self._uprobes.close()
+                self._uprobes.let_go()
                 side.detach()
+                self._uprobes.close()
                 self._drain(side)
                 self._collect(side)
                 self._pipeline.finish(time.monotonic_ns())
@@ -236,13 +243,15 @@ class Daemon:
     def _collect(self, side: KernelSide) -> None:
         """The kernel side's numbers, and the ends that it could not tell."""
         counters = side.counters()
-        before = self.ledger.records_lost["ring_full_close"]
+        before = dict(self.ledger.records_lost)
         for name, value in counters.items():
             if name.startswith("lost_"):
                 self.ledger.records_lost[name.removeprefix("lost_")] = value
         self.ledger.kernel = {k: v for k, v in counters.items() if not k.startswith("lost_")}
-        if counters["lost_ring_full_close"] > before:
+        if self.ledger.records_lost["ring_full_close"] > before.get("ring_full_close", 0):
             self._replay(side.collect_closed())
+        if self.ledger.records_lost["statements_full"] > before.get("statements_full", 0):
+            side.forget_statements(lambda pid: self._proc.start_ticks(pid) is None)
         if self._recorder is not None and self._recorder.is_full:
             logger.warning("the recording has reached its size; stopping")
             self._stopping = True
@@ -275,6 +284,7 @@ class Daemon:
         if len(self._described) >= MAX_DESCRIBED:
             self._described.clear()
         self._described[process.pid] = process
+        self._attach_databases(process.pid)
         layout = layout_of(process, self._proc)
         if layout is None:
             return
@@ -284,6 +294,22 @@ class Daemon:
                 logger.info("%s could not be attached to process %s", hook, process.pid)
         if self._side.set_runtime(process.pid, layout.kind, layout.fields()):
             self._watches.add(process.pid, WATCH_RUNTIME)
+
+    def _attach_databases(self, pid: int) -> None:
+        """To the libraries of embedded databases that a process has or may come to have."""
+        if not self._config.sqlite:
+            return
+        for at in self._embedded.attachments(pid):
+            cookie = sqlite_cookie(at.function, at.text_at)
+            if not self._uprobes.attach(pid, at.hook, at.path, at.offset, cookie):
+                self.ledger.limits["uprobes_missing"] += 1
+                logger.info("%s of process %s cannot be attached to", at.path, pid)
+                return
+
+    def forget_statement(self, tgid: int, statement: int) -> None:
+        """A statement will not end: its process is gone."""
+        if self._side is not None:
+            self._side.forget_statement(tgid, statement)
 
     def forked(self, parent: int, child: int, time_ns: int) -> None:
         """A process was made."""
@@ -318,6 +344,8 @@ class Daemon:
             return
         self._watches.set(pid, self._watch(pid, verdict))
         self._described.pop(pid, None)
+        if verdict is Verdict.WATCH and selects_some(self._config.select):
+            self._attach_databases(pid)
         if verdict is Verdict.EXCLUDE:
             self._pipeline.exclude(pid)
 
@@ -424,20 +452,24 @@ def _teller(config: Config, exports: Exports, ledger: Ledger) -> Teller:
 
 def kernel_settings(config: Config, pids: int) -> dict[str, int]:
     """The constants of the program text that are settings of ours."""
-    select = config.select
-    is_selective = bool(select.pid or select.exe or select.port or select.container)
     return {
         "RING_PAGES": config.ring_kb // 4,
         "MAX_SOCKETS": config.max_connections,
-        "WATCH_BY_DEFAULT": int(not is_selective),
+        "WATCH_BY_DEFAULT": int(not selects_some(config.select)),
         "WATCH_SLOTS": pids // WATCHES_PER_SLOT,
         "BUDGET_TO_SERVER": config.capture_request_bytes,
         "BUDGET_FROM_SERVER": config.capture_response_bytes,
         "PROPAGATE": int(bool(config.propagate)),
         "PROPAGATE_TCP_OPTION": int(config.propagate == "tcp-option"),
         "PROPAGATE_HTTP_HEADER": int(config.propagate == "http-header"),
+        "TRACE_SQLITE": int(config.sqlite),
         "MAX_FLOWS": min(config.max_connections, MAX_FLOWS),
     }
+
+
+def selects_some(select: Select) -> bool:
+    """Whether only some processes are traced."""
+    return bool(select.pid or select.exe or select.port or select.container)
 
 
 def pid_max() -> int:

@@ -5,6 +5,8 @@
 
 This is the only place that wires the stages together. It needs no kernel: records come from the ring buffer
 (daemon.py) or from a recording, and both give the same spans. Its only clock is the records' own time.
+
+It is over 400 lines and one thing: who gives what to whom.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agent.connections.datagrams import Datagrams
 from agent.connections.endpoint import Endpoints
 from agent.connections.names import Names
+from agent.connections.statements import STAGES, Statements
 from agent.connections.table import Connections
 from agent.kernel.layout import enum, structs
 from agent.protocols import Role, load_all
@@ -167,13 +170,23 @@ class Pipeline:
             identify=self.party,
             finished=self.connections.finished,
         )
+        self.statements = Statements(
+            follower=self._correlator,
+            kernel=kernel,
+            ledger=ledger,
+            identify=self.party,
+            finished=self.connections.finished,
+        )
         self._reported: set[tuple[str, str]] = set()
         self._take_other = {
             _KINDS[f"EVENT_{name.upper()}"]: (
                 _EVENTS[f"{name}_event"],
                 getattr(self, f"_take_{name}"),
             )
-            for name in ("listen", "fork", "exec", "exit", "datagram", "context")
+            for name in (
+                *("listen", "fork", "exec", "exit", "datagram", "context"),
+                *("statement", "database"),
+            )
         }
         self._take_socket = {
             _KINDS[f"EVENT_{name.upper()}"]: (
@@ -243,6 +256,20 @@ class Pipeline:
             return
         self.datagrams.take(fields, bytes(payload[:captured]))
 
+    def _take_statement(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        stage, captured = fields[10:12]
+        if captured > len(payload) or stage not in STAGES:
+            self.ledger.records_ignored["malformed"] += 1
+            return
+        self.statements.take(fields, bytes(payload[:captured]))
+
+    def _take_database(self, fields: tuple[Any, ...], payload: memoryview) -> None:
+        captured = fields[6]
+        if captured > len(payload):
+            self.ledger.records_ignored["malformed"] += 1
+            return
+        self.statements.opened(fields, bytes(payload[:captured]))
+
     def _take_listen(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
         self._processes.listening(fields[1], fields[5])
@@ -255,12 +282,14 @@ class Pipeline:
         time_ns, tgid, _, _, _, comm, _, captured = fields
         comm = comm.partition(b"\0")[0]
         self._lately.pop(tgid, None)
+        self.statements.exited(tgid, time_ns)
         self._processes.executed(tgid, comm, bytes(payload[:captured]), time_ns)
 
     def _take_exit(self, fields: tuple[Any, ...], payload: memoryview) -> None:
         del payload
         self._lately.pop(fields[1], None)
         self.connections.exited(fields[1], fields[0])
+        self.statements.exited(fields[1], fields[0])
         self._processes.exited(fields[1])
 
     def _take_thread_exit(self, fields: tuple[Any, ...], payload: memoryview) -> None:
@@ -315,6 +344,7 @@ class Pipeline:
         self._lately.pop(tgid, None)
         self.connections.exclude(tgid)
         self.datagrams.exclude(tgid)
+        self.statements.exclude(tgid)
 
     # Exchanges.
 
@@ -347,6 +377,7 @@ class Pipeline:
         """The end: tell what is under way, settle all."""
         self.connections.finish(max(time_ns, self.now_ns))
         self.datagrams.finish(max(time_ns, self.now_ns))
+        self.statements.finish(max(time_ns, self.now_ns))
         self.settle(everything=True)
 
     def _finish(self, exchange: Exchange) -> None:

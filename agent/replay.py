@@ -79,6 +79,9 @@ class RecordedProcesses:
     def set_budget(self, socket: int, direction: int, size: int) -> None:
         """Likewise."""
 
+    def forget_statement(self, tgid: int, statement: int) -> None:
+        """Likewise."""
+
 
 def _text(value: object) -> str:
     if not isinstance(value, str):

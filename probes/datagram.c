@@ -138,6 +138,11 @@ int datagram_moved(u64 *ctx)
 	record->event.socket = socket;
 	record->event.direction = is_egress ? EGRESS : INGRESS;
 	record->event.size = result;
+	record->event._pad = 0;
+	if (is_egress)
+		fill_origin(&record->event.origin, true);
+	else
+		__builtin_memset(&record->event.origin, 0, sizeof(struct origin));
 	fill_ends(&record->event, sk, msg);
 	find_payload(&payload, msg, result);
 	payload.next = 0;

@@ -123,7 +123,7 @@ class Host:
 
     def datagram(
         self, data, *, direction, process=20, thread=20, socket=900, local=("10.0.0.9", 40000),
-        remote=("10.0.0.53", 53), size=None,
+        remote=("10.0.0.53", 53), size=None, origin=None,
     ) -> Host:  # fmt: skip
         """A datagram that a call moved; of more than 512 bytes the rest is not captured."""
         captured = data[:512]
@@ -141,12 +141,42 @@ class Host:
             direction=direction,
             size=len(data) if size is None else size,
             captured=len(captured),
+            **(origin or {}),
         )
         return self
 
     def datagrams_end(self, *, socket=900, process=20) -> Host:
         """The socket is gone."""
         self.write("datagram_end", process=process, thread=process, socket=socket)
+        return self
+
+    def opens(self, name: bytes, *, process=10, database=0x900) -> Host:
+        """A process opens an embedded database."""
+        self.write(
+            "database", process=process, thread=process, payload=name,
+            database=database, captured=len(name),
+        )  # fmt: skip
+        return self
+
+    def statement(
+        self, text=b"SELECT 1", *, stage=3, statement=0x500, process=10, thread=10, rows=0,
+        result=101, start_ns=None, database=0x900, origin=None,
+    ) -> Host:  # fmt: skip
+        """A process executes a statement of an embedded database: at once (3), or from its first row (1) to its end (2)."""
+        self.write(
+            "statement",
+            process=process,
+            thread=thread,
+            payload=text,
+            statement=statement,
+            database=database,
+            start_ns=self.now_ns if start_ns is None else start_ns,
+            rows=rows,
+            result=result,
+            stage=stage,
+            captured=len(text),
+            **(origin or {}),
+        )
         return self
 
     def exit(self, process: int) -> Host:
@@ -349,6 +379,8 @@ class Outside(RecordedProcesses):
         self.muted: list[int] = []
         self.budgets: list[tuple[int, int, int]] = []
         """Socket, direction, size."""
+        self.forgotten: list[tuple[int, int]] = []
+        """Process and statement."""
         self.exporting: list[int] = []
         """Processes that send spans of their own."""
 
@@ -359,6 +391,10 @@ class Outside(RecordedProcesses):
     def set_budget(self, socket: int, direction: int, size: int) -> None:
         """Capture more of one."""
         self.budgets.append((socket, direction, size))
+
+    def forget_statement(self, tgid: int, statement: int) -> None:
+        """A statement will not end."""
+        self.forgotten.append((tgid, statement))
 
     def exports_itself(self, pid: int) -> None:
         """A process was seen to send spans."""

@@ -39,6 +39,7 @@ def test_kernel_settings():
         "PROPAGATE": 0,
         "PROPAGATE_TCP_OPTION": 0,
         "PROPAGATE_HTTP_HEADER": 0,
+        "TRACE_SQLITE": 1,
         "MAX_FLOWS": 500,
     }
 

@@ -223,3 +223,34 @@ def test_a_value_never_leaves_whatever_was_captured_of_it(name, cut, captured, i
                 pass_on(message[start:end])
     socket.close()
     check(play(host), WORD, "")
+
+
+STATEMENTS = (
+    b"INSERT INTO users (name, token) VALUES ('hunter2zebra', x'hunter2zebra')",
+    b"SELECT a FROM t WHERE b = 'it''s hunter2zebra' AND [c] = 'hunter2zebra' -- hunter2zebra",
+    b"ATTACH 'hunter2zebra' AS b KEY 'hunter2zebra'",
+    b"PRAGMA key = 'hunter2zebra'; hunter2zebra",
+)
+
+
+@PROPERTY
+@given(text=st.sampled_from(STATEMENTS), captured=st.integers(0, 90), is_known=st.booleans())
+def test_a_value_of_an_embedded_databases_statement_never_leaves(text, captured, is_known):
+    text = text.replace(b"; hunter2zebra", b"")[:captured]
+    host = Host().opens(b"file:a.db?key=hunter2zebra")
+    host.statement(text, stage=3 if is_known else 1, statement=0 if is_known else 5, result=1)
+    check(play(host), WORD, "")
+
+
+@PROPERTY
+@given(
+    text=st.sampled_from(STATEMENTS),
+    at=st.integers(0, 90),
+    secret=st.sampled_from(ISSUED),
+    between=st.sampled_from(BETWEEN),
+)
+def test_an_issued_secret_anywhere_in_a_statement_or_a_files_name(text, at, secret, between):
+    put = between + secret + between
+    host = Host().opens(b"/var/lib/" + put + b"/a.db")
+    host.statement(text[:at] + put + text[at:], result=1)
+    check(play(host), secret, "")

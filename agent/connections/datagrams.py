@@ -66,7 +66,7 @@ class Datagrams:
     def take(self, fields: tuple[Any, ...], payload: bytes) -> None:
         """A datagram passed: `datagram_event`."""
         (time_ns, tgid, tid, _, _, socket, local_address, remote_address, local_port, remote_port,
-         family, direction, _, _, _) = fields  # fmt: skip
+         family, direction, _, _, _, *origin) = fields  # fmt: skip
         for protocol in self._protocols:
             read = protocol.datagram(payload)
             if read is not None:
@@ -100,7 +100,8 @@ class Datagrams:
         is_client = direction == EGRESS
         client = local_port if is_client else remote_port
         # The client's address may not be known to itself: a socket that is bound to none has its port alone.
-        self._follower.begun(exchange, tid, ((protocol.name, client, read.key), 0))
+        known = tuple(origin) if is_client and (origin[0] or origin[4]) else None
+        self._follower.begun(exchange, tid, ((protocol.name, client, read.key), 0), known)
         self._want(socket)
 
     def end(self, fields: tuple[Any, ...]) -> None:

@@ -43,10 +43,13 @@ class Follower(typing.Protocol):
 
 
 class Kernel(typing.Protocol):
-    """What the table asks of the kernel side."""
+    """What the stages ask of the kernel side."""
 
     def mute(self, socket: int) -> None:
         """Tell no more of a socket."""
 
     def set_budget(self, socket: int, direction: int, size: int) -> None:
         """Capture up to `size` bytes of each turn in a direction."""
+
+    def forget_statement(self, tgid: int, statement: int) -> None:
+        """A statement of an embedded database will not end: its process is gone."""

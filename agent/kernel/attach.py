@@ -23,6 +23,8 @@ _KPROBE_RETURN_BIT: Final = Path("/sys/bus/event_source/devices/kprobe/format/re
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _PERF_FLAG_FD_CLOEXEC: Final = 8
 _PERF_ENABLE, _PERF_SET_BPF = 0x2400, 0x40042408
+_BPF_PERF_EVENT: Final = 41
+"""How a program is attached to a perf event by a link, which may carry a number for it (since Linux 5.15)."""
 
 
 def attach(program: int, hook: str) -> int:
@@ -79,8 +81,13 @@ def _attach_kprobe(program: int, function: str, *, is_return: bool) -> int:
     return attach_event(program, kind, function.encode(), 0, config=is_return << bit)
 
 
-def attach_event(program: int, kind: int, name: bytes, offset: int, *, config: int = 0) -> int:
-    """A probe of a dynamic kind at an offset in a function or file; its descriptor, or a negative errno."""
+def attach_event(
+    program: int, kind: int, name: bytes, offset: int, *, config: int = 0, cookie: int = 0
+) -> int:
+    """A probe of a dynamic kind at an offset in a function or file; its descriptor, or a negative errno.
+
+    `cookie`: a number that the program is told, where it serves several places; 0 for none.
+    """
     where = ctypes.create_string_buffer(name)
     attribute = _EventAttribute(
         type=kind,
@@ -101,6 +108,14 @@ def attach_event(program: int, kind: int, name: bytes, offset: int, *, config: i
     )
     if descriptor < 0:
         return -ctypes.get_errno()
+    if cookie:
+        attribute_of_link = _EventLinkAttribute(
+            prog_fd=program, target_fd=descriptor, attach_type=_BPF_PERF_EVENT, cookie=cookie
+        )
+        link = bpf_call(_BPF_LINK_CREATE, attribute_of_link)
+        reason = ctypes.get_errno()
+        os.close(descriptor)  # the link holds the event
+        return link if link >= 0 else -reason
     for request, argument in ((_PERF_SET_BPF, program), (_PERF_ENABLE, 0)):
         if libc.ioctl(descriptor, request, argument) < 0:
             reason = ctypes.get_errno()
@@ -123,6 +138,18 @@ class _LinkAttribute(ctypes.Structure):
         ("target_fd", ctypes.c_uint32),
         ("attach_type", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
+    )
+
+
+class _EventLinkAttribute(ctypes.Structure):
+    """The same for a perf event."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cookie", ctypes.c_uint64),
     )
 
 

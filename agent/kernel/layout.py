@@ -86,6 +86,12 @@ def enum(header: str, name: str) -> dict[str, int]:
     raise LayoutError(f"probes/include/{header} has no enum {name}")
 
 
+def numbers(header: str) -> dict[str, int]:
+    """The decimal constants that a header defines."""
+    text = (probes_folder() / "include" / header).read_text()
+    return {name: int(value) for name, value in _DEFINE.findall(text)}
+
+
 def fingerprint() -> str:
     """Changes whenever a record's layout does: recordings carry it."""
     text = repr([(s.name, s.fields, s.format) for s in structs("events.h").values()])

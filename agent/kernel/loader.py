@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 MAPS: Final = (
     *("records", "watches", "sockets", "controls", "counters", "runtimes"),
-    *("insertions", "header_sockets"),
+    *("running_statements", "insertions", "header_sockets"),
 )
-"""Those that the agent uses; the last two only where contexts travel in headers."""
+"""Those that the agent uses; the last ones only where SQLite is traced, and where contexts travel in headers."""
 
 _TRAMPOLINES: Final = frozenset(("bpf_trampoline_link_prog", "register_ftrace_direct"))
 """Kernel functions whose presence means that fentry and fexit work: a trampoline is entered through ftrace."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = struct.Struct("<Q")
 _INDEX: Final = struct.Struct("<I")
+MAX_STATEMENTS: Final = 2048
+"""Entries of `running_statements` in probes/include/sqlite.h."""
 CLOSE_ENDED_BY_PEER: Final = 0x80000000
 """Its namesake in probes/include/events.h."""
 
@@ -41,6 +43,13 @@ class KernelSide:
         self._runtime_kinds = enum("maps.h", "runtime_kind")
         self._runtime = structs("maps.h")["runtime"]
         self._runtimes = Map(maps["runtimes"], key_size=4, value_size=self._runtime.size)
+        self._statement = structs("sqlite.h")["statement_key"]
+        self._statements = None
+        if "running_statements" in maps:  # only where SQLite is traced
+            size = structs("sqlite.h")["running_statement"].size
+            self._statements = Map(
+                maps["running_statements"], key_size=self._statement.size, value_size=size
+            )
         self._cpus = possible_cpus()
         self._counters = Map(maps["counters"], key_size=4, value_size=8 * self._cpus)
         self._names = [
@@ -77,6 +86,22 @@ class KernelSide:
         """How to read a process's runtime: `kind` and the other fields of `struct runtime`. False without room."""
         value = self._runtime.pack(kind=self._runtime_kinds[kind], **fields)
         return self._runtimes.update(_INDEX.pack(pid), value)
+
+    def forget_statement(self, pid: int, statement: int) -> None:
+        """A statement will not end: its process is gone."""
+        if self._statements is not None:
+            self._statements.delete(self._statement.pack(statement=statement, tgid=pid))
+
+    def forget_statements(self, is_gone: Callable[[int], bool]) -> int:
+        """Those of processes that are gone, of whose beginning no record told. How many there were."""
+        if self._statements is None:
+            return 0
+        gone = [
+            key
+            for key in list(self._statements.keys(MAX_STATEMENTS))
+            if is_gone(self._statement.unpack(key)["tgid"])
+        ]
+        return sum(self._statements.delete(key) for key in gone)
 
     def _set_control(self, key: bytes, **control: int) -> None:
         """Only of a socket that lives: nobody would delete the control of one that is gone."""

@@ -33,6 +33,7 @@ MAX_BLOCKS: Final = 4096
 """Operations that are kept, at about 1 KB each."""
 MAX_NAME: Final = 255
 """Characters of a span's name, as of a summary."""
+AF_NONE: Final = 0
 AF_UNIX: Final = 1
 
 # A member of an enum takes 40 ns to get at through its class.
@@ -165,9 +166,9 @@ _NOBODY: Final = Server("", ())
 
 
 def _server(exchange: Exchange) -> Server:
-    """Who was asked; of a Unix socket nothing is known but that it is one."""
+    """Who was asked; of a Unix socket nothing is known but that it is one, and an embedded database has no socket at all."""
     connection: Any = exchange.connection
-    if connection.family == AF_UNIX:
+    if connection.family in (AF_NONE, AF_UNIX):
         return _NOBODY
     if exchange.role is _CLIENT:
         return server_at(connection.remote_address, connection.remote_port, connection.server_name)

@@ -24,6 +24,8 @@ enum event_kind {
 	EVENT_DATAGRAM_END = 11,
 	EVENT_CONTEXT = 12,
 	EVENT_THREAD_EXIT = 13, /* an exit_event without more: of one thread of several */
+	EVENT_STATEMENT = 14,
+	EVENT_DATABASE = 15,
 };
 
 enum direction {
@@ -161,12 +163,42 @@ struct datagram_event {
 	u32 size; /* bytes of the datagram */
 	u32 captured; /* bytes that follow */
 	u32 _pad;
+	struct origin origin; /* of one that was sent; else zero */
 };
 
 /* A socket that moved datagrams is gone. */
 struct datagram_end_event {
 	struct event_header header;
 	u64 socket;
+};
+
+/* How far a statement of an embedded database has come. */
+enum statement_stage {
+	STATEMENT_BEGUN = 1, /* it gave its first row, and goes on */
+	STATEMENT_ENDED = 2, /* one that had begun */
+	STATEMENT_DONE = 3, /* it began and ended in one call, or could not be prepared */
+};
+
+/* A statement that a process executed in itself, by calls of a library. */
+struct statement_event {
+	struct event_header header;
+	u64 statement; /* its address; 0: it could not be prepared */
+	u64 database; /* address of the connection's handle */
+	u64 start_ns; /* when the first step of this execution, or its preparation, began */
+	u64 rows; /* that it gave */
+	u32 result; /* what the library answered last: SQLITE_DONE, an error; SQLITE_OK where the program gave it up */
+	u32 stage; /* enum statement_stage */
+	u32 captured; /* bytes of its text, which follow; 0 where it was told before */
+	u32 _pad;
+	struct origin origin; /* zero for STATEMENT_ENDED */
+};
+
+/* A process opened an embedded database. */
+struct database_event {
+	struct event_header header;
+	u64 database; /* address of the connection's handle */
+	u32 captured; /* bytes of the file's name as the program gave it, which follow */
+	u32 _pad;
 };
 
 /* What was known of sampling where a trace context came from. */

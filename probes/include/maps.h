@@ -111,7 +111,9 @@ enum counter {
 	COUNT_LOST_RING_FULL_PROCESS,
 	COUNT_LOST_RING_FULL_DATAGRAM,
 	COUNT_LOST_RING_FULL_CONTEXT,
+	COUNT_LOST_RING_FULL_STATEMENT,
 	COUNT_LOST_SOCKETS_FULL, /* calls on sockets that found no room in `sockets` */
+	COUNT_LOST_STATEMENTS_FULL, /* steps of statements that found no room among those under way */
 	COUNT_UNREADABLE_BYTES, /* payloads that could not be read from user memory */
 	COUNT_SEGMENTS_BEYOND, /* calls with more segments than are followed */
 	COUNT_BULK_CALLS, /* calls that only moved counters, being past the capture budget */

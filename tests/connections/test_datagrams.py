@@ -72,6 +72,29 @@ def test_a_look_up_belongs_to_the_request_that_waits_for_it():
     assert by_name["DNS A"].parent_id == by_name["GET /pay"].span_id
 
 
+def test_a_look_up_that_a_pools_thread_makes_belongs_to_who_woke_it():
+    """As asyncio's and Node's do; other requests' threads have nothing to do with it."""
+    host = Host()
+    server = host.accept(process=20, thread=20).received(request("/pay"))
+    host.datagram(query(), direction=EGRESS, thread=21, origin=server.handed(1))
+    host.datagram(answer(), direction=INGRESS, thread=21)
+    server.sent(response()).close()
+    by_name: dict[str, Span] = {span.name: span for span in play(host).spans}
+    assert by_name["DNS A"].parent_id == by_name["GET /pay"].span_id
+    assert by_name["DNS A"].attribute("zerospan.parent.rule") == "handoff"
+
+
+def test_a_query_that_a_resolver_passes_on_is_no_calls_of_whom_it_received_last():
+    """What was said of the thread that received it is not said of the query."""
+    host = Host()
+    server = host.accept(process=53, thread=53).received(request("/pay"))
+    host.datagram(query(), direction=INGRESS, remote=CLIENT, origin=server.handed(1), **SERVER)
+    host.datagram(answer(), direction=EGRESS, remote=CLIENT, **SERVER)
+    server.sent(response()).close()
+    by_name: dict[str, Span] = {span.name: span for span in play(host).spans}
+    assert by_name["DNS A"].parent_id is None
+
+
 def test_each_attempt_is_a_span_and_the_one_before_has_failed():
     host = Host()
     for _ in range(3):

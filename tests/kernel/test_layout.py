@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import LayoutError
 from agent.kernel import layout
-from agent.kernel.layout import Struct, enum, fingerprint, structs
+from agent.kernel.layout import Struct, enum, fingerprint, numbers, structs
 from agent.kernel.programs import probes_folder
 
 TYPES = {"u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned int", "u64": "unsigned long long",
@@ -122,6 +122,7 @@ def test_pack_and_unpack():
 
 def test_enums():
     assert enum("events.h", "event_kind")["EVENT_PROGRESS"] == 9
+    assert numbers("maps.h")["WATCH_RUNTIME"] == 8
     counters = enum("maps.h", "counter")
     assert list(counters.values()) == list(range(len(counters)))
     with pytest.raises(LayoutError, match=r"events\.h has no enum nothing"):

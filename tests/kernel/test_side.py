@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(not may_make_maps(), reason="needs the right to 
 
 STATE, CONTROL = structs("maps.h")["socket_state"], structs("maps.h")["socket_control"]
 RUNTIME = structs("maps.h")["runtime"]
+STATEMENT = structs("sqlite.h")["statement_key"]
+RUNNING = structs("sqlite.h")["running_statement"]
 KINDS = enum("events.h", "event_kind")
 COUNTERS = enum("maps.h", "counter")
 
@@ -49,6 +51,7 @@ class Kernel:
             "sockets": made(HASH, 8, STATE.size, 10),
             "controls": made(HASH, 8, CONTROL.size, 10),
             "runtimes": made(HASH, 4, RUNTIME.size, 10),
+            "running_statements": made(HASH, STATEMENT.size, RUNNING.size, 10),
             "counters": made(PERCPU_ARRAY, 4, 8, len(COUNTERS)),
         }
         self.sockets = Map(self.descriptors["sockets"], key_size=8, value_size=STATE.size)
@@ -97,6 +100,31 @@ def test_runtimes(both):
     found = Map(kernel.descriptors["runtimes"], key_size=4, value_size=RUNTIME.size)
     told = RUNTIME.unpack(found.look_up((7).to_bytes(4, "little")) or b"")
     assert (told["kind"], told["locks_start"], told["offset_5"]) == (0, 1, 9)
+
+
+def test_statements_of_processes_that_are_gone(both):
+    kernel, side = both
+    found = Map(
+        kernel.descriptors["running_statements"],
+        key_size=STATEMENT.size,
+        value_size=RUNNING.size,
+    )
+    for pid, statement in ((5, 1), (5, 2), (6, 1)):
+        found.update(STATEMENT.pack(tgid=pid, statement=statement), RUNNING.pack(rows=1))
+    side.forget_statement(5, 2)
+    side.forget_statement(5, 9)
+    assert side.forget_statements(lambda pid: pid == 5) == 1
+    assert [STATEMENT.unpack(key)["tgid"] for key in found.keys(10)] == [6]
+
+
+def test_without_a_probe_for_statements(both):
+    kernel, _ = both
+    maps = {name: os.dup(fd) for name, fd in kernel.descriptors.items()}
+    os.close(maps.pop("running_statements"))
+    side = KernelSide(Attached(maps=maps), ring_bytes=PAGE, max_sockets=10)
+    side.forget_statement(5, 2)
+    assert side.forget_statements(lambda pid: True) == 0
+    side.close()
 
 
 MOVED = {

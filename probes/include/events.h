@@ -65,8 +65,7 @@ enum cause {
 /* Set beside a cause: the thread has made calls since it was handed the work. */
 #define CAUSE_USED 256
 
-/* Set beside a cause: the thread that handed it over had received as a client since its request. If it serves several
- * requests in turns, it may have gone on with another one. */
+/* Set beside a cause: who handed it over had received as a client since, and may have gone on with another request. */
 #define CAUSE_MIXED 512
 
 /* Set beside a cause: the thread was made by one that had been woken for the work, and so may have had another's. */

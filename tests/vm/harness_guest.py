@@ -88,6 +88,7 @@ class Servers:
         port: int,
         env: Mapping[str, str] | None = None,
         address: str = "127.0.0.1",
+        deadline_s: float = START_S,
     ) -> Server:
         """Start a program that will listen on `port`; return when it does."""
         log = self.directory / f"server-{len(self.started)}.log"
@@ -109,7 +110,7 @@ class Servers:
                 raise AssertionError(f"{argv[0]} ended: {log.read_text(errors='replace')[-2000:]}")
             return _answers(port, address)
 
-        wait_until(is_up, deadline_s=START_S, what=f"{argv[0]} answers on port {port}")
+        wait_until(is_up, deadline_s=deadline_s, what=f"{argv[0]} answers on port {port}")
         return server
 
     def python(self, script: str, *arguments: str | int | Path, port: int | None = None) -> Server:

@@ -1,6 +1,6 @@
-"""What clients of message brokers do: nats-py against NATS, paho-mqtt against Mosquitto.
+"""What clients of message brokers do: nats-py against NATS, paho-mqtt against Mosquitto, pika against RabbitMQ.
 
-    broker_clients.py nats|mqtt --port PORT
+    broker_clients.py nats|mqtt|amqp --port PORT
 
 Messages go one by one first, each answered before the next. Then it prints `ready`, waits for a line on its standard input,
 and sends a burst that nobody answers. In the end it prints one line of JSON: how many messages of each kind it sent and got.
@@ -16,6 +16,7 @@ import sys
 
 import nats
 import paho.mqtt.client as mqtt
+import pika
 from nats.aio.msg import Msg
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -85,6 +86,41 @@ def with_mqtt(port: int) -> dict[str, int]:
     return {"sent": ONE_BY_ONE + BURST, "got": ONE_BY_ONE + BURST}
 
 
+def with_amqp(port: int) -> dict[str, int]:
+    """Messages that the broker confirms and a consumer acknowledges, one by one, then in a burst."""
+    where = pika.ConnectionParameters(
+        "127.0.0.1", port, blocked_connection_timeout=120, socket_timeout=60, stack_timeout=120
+    )
+    sender, receiver = pika.BlockingConnection(where), pika.BlockingConnection(where)
+    sends, receives = sender.channel(), receiver.channel()
+    sends.confirm_delivery()
+    sends.queue_declare("orders")
+    properties = pika.BasicProperties(headers={"traceparent": TRACEPARENT})
+    got = 0
+
+    def take_one() -> None:
+        nonlocal got
+        method, _, body = next(consumed)
+        assert body == SECRET
+        assert method is not None
+        receives.basic_ack(method.delivery_tag)
+        got += 1
+
+    consumed = receives.consume("orders")
+    for _ in range(ONE_BY_ONE):
+        sends.basic_publish("", "orders", SECRET, properties)
+        take_one()
+    wait_for_go()
+    for _ in range(BURST):
+        sends.basic_publish("", "orders", SECRET, properties)
+    for _ in range(BURST):
+        take_one()
+    receives.cancel()
+    for connection in (sender, receiver):
+        connection.close()
+    return {"sent": ONE_BY_ONE + BURST, "got": got}
+
+
 def wait_for_go() -> None:
     """Until whoever started this says so."""
     print("ready", flush=True)
@@ -94,10 +130,13 @@ def wait_for_go() -> None:
 def main() -> None:
     """One broker's client."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("broker", choices=("nats", "mqtt"))
+    parser.add_argument("broker", choices=("nats", "mqtt", "amqp"))
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    told = asyncio.run(with_nats(options.port)) if options.broker == "nats" else with_mqtt(options.port)  # fmt: skip
+    if options.broker == "nats":
+        told = asyncio.run(with_nats(options.port))
+    else:
+        told = {"mqtt": with_mqtt, "amqp": with_amqp}[options.broker](options.port)
     print(json.dumps(told))
 
 

@@ -66,6 +66,15 @@ def collect() -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
+def asked_for() -> list[str]:
+    """What of the environment is for the scenarios: those that are run only where they are asked for."""
+    return [
+        f"{name}={os.environ[name]}"
+        for name in ("ZEROSPAN_DATABASE_LOAD_S", "ZEROSPAN_RABBITMQ")
+        if name in os.environ
+    ]
+
+
 class Run:
     """One guest that runs scenarios, and what is known of them so far."""
 
@@ -96,7 +105,15 @@ class Run:
         machine = Machine(series=series, scratch=scratch, memory="3G")
         self._guest = Guest(
             machine,
-            ["env", f"{IN_GUEST}={series}", *command, "-v", "--tb=short", f"@{chosen}"],
+            [
+                "env",
+                f"{IN_GUEST}={series}",
+                *asked_for(),
+                *command,
+                "-v",
+                "--tb=short",
+                f"@{chosen}",
+            ],
             output=self._output,
         )
 

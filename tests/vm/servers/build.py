@@ -45,12 +45,13 @@ def build() -> None:
     """Compile what is older than its source."""
     BUILT.mkdir(parents=True, exist_ok=True)
     build_databases(BUILT)
-    ways, go_server = BUILT / "ways", BUILT / "goserver"
+    ways = BUILT / "ways"
     if is_older(ways, [SOURCES / "ways.c"]):
         compiler = ["cc", "-O2", "-Wall", "-Werror", "-o", str(ways), "ways.c", "-luring"]
         run(compiler, cwd=SOURCES, env={})
-    if is_older(go_server, list((SOURCES / "goserver").iterdir())):
-        run([GO, "build", "-o", str(go_server), "."], cwd=SOURCES / "goserver", env=GO_ENVIRONMENT)
+    for name in ("goserver", "goresolve"):
+        if is_older(BUILT / name, list((SOURCES / name).iterdir())):
+            run([GO, "build", "-o", str(BUILT / name), "."], cwd=SOURCES / name, env=GO_ENVIRONMENT)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if [ "$purpose" != run ]; then
 fi
 if [ "$purpose" = test ] || [ "$purpose" = accuracy ]; then
 	packages+=(gcc libc6-dev liburing-dev bpftool clang-format haproxy nodejs redis-tools vagrant)
-	packages+=(mariadb-server mariadb-client memcached dnsmasq-base chromium chromium-driver)
+	packages+=(mariadb-server mariadb-client python3-mysqldb memcached dnsmasq-base chromium chromium-driver)
 	packages+=(nats-server mosquitto rabbitmq-server)
 	kernels+=(6.12)
 	extras='.[dev]'

@@ -1,4 +1,4 @@
-"""What drivers for MySQL do: PyMySQL, and mysql-connector-python for prepared statements.
+"""What drivers for MySQL do: PyMySQL, mysqlclient (MySQLdb, which stands on the C connector), and mysql-connector-python for prepared statements.
 
 Prints one line of JSON: how many statements ran to their end, and how many failed on purpose.
 """
@@ -6,9 +6,12 @@ Prints one line of JSON: how many statements ran to their end, and how many fail
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 
 import mysql.connector
+import MySQLdb
+import MySQLdb.cursors
 import pymysql
 from pymysql.constants import CLIENT
 
@@ -54,6 +57,31 @@ def with_pymysql(port: int, password: str, table: str) -> dict[str, int]:
     return {"failed": failed}
 
 
+def with_mysqlclient(port: int, password: str) -> dict[str, int]:
+    """Text, rows as they are asked for, a transaction, an error."""
+    connection = MySQLdb.connect(
+        host="127.0.0.1",
+        port=port,
+        user="app",
+        password=password,
+        database="bench",
+        cursorclass=MySQLdb.cursors.SSCursor,
+    )
+    failed = 0
+    with contextlib.closing(connection.cursor()) as cursor:
+        for number in range(5):
+            cursor.execute("SELECT id, name FROM users WHERE id < %s", (number,))
+            cursor.fetchall()
+        cursor.executemany("INSERT INTO events (what) VALUES (%s)", [("hunter2",)] * 3)
+        connection.commit()
+        try:
+            cursor.execute("SELECT nothing FROM nowhere WHERE p = 'hunter2'")
+        except MySQLdb.Error:
+            failed += 1
+    connection.close()
+    return {"failed": failed}
+
+
 def with_connector(port: int, password: str) -> dict[str, int]:
     """Prepared statements: of the connection, and with a long value."""
     connection = mysql.connector.connect(
@@ -84,6 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     told = {
         "pymysql": with_pymysql(arguments.port, arguments.password, arguments.table),
+        "mysqlclient": with_mysqlclient(arguments.port, arguments.password),
         "connector": with_connector(arguments.port, arguments.password),
     }
     print(json.dumps(told))  # the result

@@ -6,19 +6,19 @@ import json
 import subprocess
 from collections import Counter
 from pathlib import Path
-
-import pytest
+from typing import Final
 
 from tests.vm.harness_agent import Agents
-from tests.vm.harness_guest import Servers, curl, python
+from tests.vm.harness_guest import Server, Servers, curl, python
 from tests.vm.harness_spans import ExportedSpan
 from tests.vm.harness_tracing import CLIENT, SERVER, number_of
 
-SECRET = "hunter2"
-REQUESTS = 40
-THREADS = 8
-OF_A_REQUEST = Counter(
+SECRET: Final = "hunter2"
+REQUESTS: Final = 40
+THREADS: Final = 8
+OF_A_REQUEST: Final = Counter(
     {
+        ("PRAGMA", None): 1,
         ("BEGIN", None): 1,
         ("INSERT orders", None): 1,
         ("UPDATE orders", None): 1,
@@ -26,81 +26,82 @@ OF_A_REQUEST = Counter(
         ("SELECT items", None): 2,
         ("INSERT items", "SQLITE_CONSTRAINT"): 1,
         ("SELECT nowhere", "SQLITE_ERROR"): 1,
-        ("PRAGMA", None): 1,
     }
 )
 
 
-def statements(spans: list[ExportedSpan], service: str) -> list[ExportedSpan]:
+def statements(spans: list[ExportedSpan], pid: int | None = None) -> list[ExportedSpan]:
     return [
         span
         for span in spans
-        if span.attributes.get("db.system.name") == "sqlite" and span.service == service
+        if span.attributes.get("db.system.name") == "sqlite"
+        and pid in (None, span.resource["process.pid"])
     ]
 
 
-def outcome(span: ExportedSpan) -> tuple[str, str | None]:
-    return span.name, span.attributes.get("db.response.status_code")
+def outcomes(spans: list[ExportedSpan]) -> Counter[tuple[str, str | None]]:
+    return Counter((span.name, span.attributes.get("db.response.status_code")) for span in spans)
 
 
-@pytest.mark.parametrize("mode", ["threads", "tasks"])
-def test_statements_of_a_service(
-    servers: Servers, agents: Agents, tmp_path: Path, mode: str
+def check_service(
+    spans: list[ExportedSpan], service: Server, file: Path, counted: Counter[str]
 ) -> None:
-    file = tmp_path / "orders.db"
-    agent = agents.run()
-    service = servers.python(
-        "sqlite_service.py", "--file", file, *(("--tasks",) * (mode == "tasks"))
-    )
-    told = json.loads(
-        python("client.py", "--port", service.port, "--requests", REQUESTS, "--threads", THREADS)
-    )
-    assert (told["ok"], told["failed"]) == (REQUESTS, 0)
-    counted = Counter(json.loads(curl(f"{service.url}/counted")))
-    if mode == "threads":
-        shell = subprocess.run(
-            ["sqlite3", file, "SELECT count(*) FROM orders WHERE customer = 'hunter2'; SELECT 1 FROM nothing"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert shell.stdout == f"{REQUESTS}\n"
-    agent.wait_for_spans(REQUESTS * 11, deadline_s=60)
-    finished = agent.stop()
-    print(counted, finished.stop_s, json.dumps(finished.ledger))
-
+    """All that it executed for a request is that request's, and is told as it was."""
     requests = {
         span.span_id: span
-        for span in finished.spans
-        if span.kind == SERVER and number_of(span).isdigit() and span.service != "sqlite3"
+        for span in spans
+        if span.kind == SERVER
+        and span.attributes.get("server.port") == service.port
+        and number_of(span).isdigit()
     }
     assert len(requests) == REQUESTS
-    found = statements(finished.spans, next(iter(requests.values())).service)
-    assert {span.kind for span in found} == {CLIENT}
-    # What the service does before it serves is no request's; all else is.
-    own = [span for span in found if span.parent_span_id]
-    assert Counter(map(outcome, own)) == Counter(
-        {what: count * REQUESTS for what, count in OF_A_REQUEST.items()}
-    )
-    for request in requests:
-        children = [span for span in own if span.parent_span_id == request]
-        assert Counter(map(outcome, children)) == OF_A_REQUEST
-        assert {span.trace_id for span in children} == {requests[request].trace_id}
-    # SQLite's own word: it begins a statement that can be prepared; PRAGMA ran before it was asked.
+    own = [span for span in statements(spans, service.pid) if span.parent_span_id]
+    assert {span.kind for span in own} == {CLIENT}
+    assert outcomes(own) == Counter({what: n * REQUESTS for what, n in OF_A_REQUEST.items()})
+    for number, request in requests.items():
+        children = [span for span in own if span.parent_span_id == number]
+        assert outcomes(children) == OF_A_REQUEST
+        assert {span.trace_id for span in children} == {request.trace_id}
+    # SQLite's own word: it begins what it could prepare; the PRAGMA ran before it was asked.
     words = Counter(span.name.split()[0] for span in own if span.name != "SELECT nowhere")
-    assert words - Counter(PRAGMA=REQUESTS) == counted
+    assert words == counted + Counter(PRAGMA=REQUESTS)
+    read = [span for span in own if span.name == "SELECT items"]
     # Python's module is a row ahead of what it was asked for.
-    rows = Counter(
-        span.attributes["db.response.returned_rows"] for span in own if span.name == "SELECT items"
-    )
+    rows = Counter(span.attributes["db.response.returned_rows"] for span in read)
     assert rows == {1: REQUESTS, 4: REQUESTS}
     assert {span.attributes.get("db.namespace") for span in own} == {str(file)}
-    (insert, *_) = (span for span in own if span.name == "INSERT orders")
+    insert = next(span for span in own if span.name == "INSERT orders")
     assert insert.attributes["db.query.text"] == "INSERT INTO orders VALUES (?)"
+
+
+def test_statements_of_services_and_of_the_shell(
+    servers: Servers, agents: Agents, tmp_path: Path
+) -> None:
+    """A service with a thread, and one with a task for each request; and a process that ends at once."""
+    agent = agents.run()
+    files = {mode: tmp_path / f"{mode}.db" for mode in ("threads", "tasks")}
+    services = {
+        mode: servers.python("sqlite_service.py", "--file", file, *(["--tasks"] if mode == "tasks" else []))
+        for mode, file in files.items()
+    }  # fmt: skip
+    counted = {}
+    for mode, service in services.items():
+        load = ("--port", service.port, "--requests", REQUESTS, "--threads", THREADS)
+        told = json.loads(python("client.py", *load))
+        assert (told["ok"], told["failed"]) == (REQUESTS, 0)
+        counted[mode] = Counter(json.loads(curl(f"{service.url}/counted")))
+    text = f"SELECT count(*) FROM orders WHERE customer = '{SECRET}'; SELECT 1 FROM nothing"
+    shell = subprocess.run(
+        ["sqlite3", files["threads"], text], capture_output=True, text=True, check=False
+    )
+    assert shell.stdout == f"{REQUESTS}\n"
+    finished = agent.stop()
+    print(counted, finished.stop_s, json.dumps(finished.ledger))
+    for mode, service in services.items():
+        check_service(finished.spans, service, files[mode], counted[mode])
+    of_shell = [span for span in finished.spans if span.service == "sqlite3"]
+    assert outcomes(of_shell) == {("SELECT orders", None): 1, ("SELECT nothing", "SQLITE_ERROR"): 1}
     assert finished.ledger["balanced"] is True
     assert finished.ledger["exchanges"]["lost"] == {}
     assert not any(finished.ledger["records"]["lost"].values())
     assert SECRET not in agent.exported.read_text()
-    if mode == "threads":
-        assert Counter(map(outcome, statements(finished.spans, "sqlite3"))) == {
-            ("SELECT orders", None): 1,
-            ("SELECT nothing", "SQLITE_ERROR"): 1,
-        }

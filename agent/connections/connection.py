@@ -119,6 +119,7 @@ class Connection:
     error = 0
     """errno that the socket reported."""
     is_ended_by_peer = False
+    is_closed = False
 
     def __init__(self, socket: int, tgid: int, process: Any) -> None:
         self.socket = socket

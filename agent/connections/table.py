@@ -325,6 +325,7 @@ class Connections:
             self._ledger.records_ignored["connection_unknown"] += 1
             return
         self._ledger.connections["closed"] += 1
+        connection.is_closed = True
         if error:
             connection.error = error
         if connection.speaks is None:

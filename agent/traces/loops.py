@@ -4,8 +4,9 @@ A callback for what was received as a server works for that request; one for wha
 the call that it answers. That is exact but for four cases, of which nothing is claimed:
 
 - A queue. When a connection is free again, what is sent on it next, in the callback for its last response, may be a call of
-  another request, which had to wait for a connection. Whoever waits for one has no call under way. So such a call is claimed
-  only where every other request of the process has one.
+  another request, which had to wait for a connection. Whoever waits for one has no call under way, but for those that make several
+  at once; and no other connection to that server is free. So such a call is claimed only where every other request of the process
+  has a call under way and, in programs that make several at once, another connection is free, too.
 - A queue of another kind, or several requests that wait for one thing: what one has done lets another one go on. That shows at
   the end, where a request is answered in the callback for a call that was made for another one: then it is not claimed of that call.
 - A connection that is shared: where calls for several requests are under way on it, one receipt may answer some of them.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent.traces.rules import REFUSED_LOOP, RULE_ALONE, RULE_CALLBACK, RULE_NONE, RULE_OPENER
 
 if TYPE_CHECKING:
+    from agent.connections.connection import Connection
     from agent.protocols.pairing import Exchange
     from agent.traces.overlaps import Overlaps
     from agent.traces.rules import Origin
@@ -36,6 +38,13 @@ MAX_THREADS: Final = 65536
 MAX_UNDER_WAY: Final = 65536
 """Requests. Beyond, the oldest is taken to wait for nothing."""
 
+MAX_SERVERS: Final = 1024
+"""Beyond, of the one that was not called for longest no connection is known to be free."""
+
+MAX_FREE: Final = 1024
+"""Connections to one server, 2 KB each. Beyond, one that is free is not known to be."""
+
+_Server = tuple[int, bytes, int]
 _Turn = tuple[int, "Exchange | None"]
 """A turn of requests, and for which server exchange they are; None: for none, for several, or nobody knows."""
 _NEVER: Final[_Turn] = (0, None)
@@ -52,6 +61,10 @@ class Loops:
         """By socket: the bytes received when the last answer came, or a part of it, and the call; None: it answered several."""
         self._shared: set[int] = set()
         """Sockets on which calls for several requests were under way: nobody waits for them."""
+        self._fans: set[int] = set()
+        """Processes that were seen to make several calls at once for a request."""
+        self._free: OrderedDict[_Server, set[Connection]] = OrderedDict()
+        """By process and server: connections without a call under way, among them some that are closed by now."""
         self._under_way: OrderedDict[Exchange, list[int]] = OrderedDict()
         """Server exchanges: the process, and how many calls are under way for it, and connections that it opens."""
         self._idle: dict[int, set[Exchange]] = {}
@@ -78,7 +91,7 @@ class Loops:
         if owner is None:
             return self.alone(connection.tgid)
         is_free_again = socket == connection.socket and socket not in self._shared
-        if is_free_again and self.is_waited_for(connection.tgid, owner):
+        if is_free_again and self._is_waited_for(connection, owner):
             return None, REFUSED_LOOP
         return owner, RULE_CALLBACK
 
@@ -127,6 +140,8 @@ class Loops:
         state = self._under_way.get(owner)
         if state is not None:
             state[1] += 1
+            if state[1] > 1:
+                _add(self._fans, state[0])
             self._idle.get(state[0], set()).discard(owner)
 
     def _calls(self, exchange: Exchange, *, is_opened: bool) -> None:
@@ -136,9 +151,8 @@ class Loops:
             other.parent is not parent for other in connection.pending() if other is not exchange
         )
         if is_shared:
-            if len(self._shared) >= MAX_SOCKETS:
-                self._shared.clear()
-            self._shared.add(connection.socket)
+            _add(self._shared, connection.socket)
+        self._free.get(_server_of(connection), set()).discard(connection)
         self._begins(connection.socket, connection.turn, None if is_shared else parent)
         if parent is not None and not is_opened:
             self.opens(parent)
@@ -163,9 +177,14 @@ class Loops:
 
     def called(self, exchange: Exchange) -> None:
         """A call has its response, or has failed."""
-        position, answered = self._answers.get(exchange.connection.socket, (0, None))
+        connection = exchange.connection
+        if connection.socket not in self._turns:
+            return  # no loop made it
+        if not connection.pending():
+            self._is_free(connection)
+        position, answered = self._answers.get(connection.socket, (0, None))
         if answered is not None and answered.parent is not exchange.parent:
-            self._answers[exchange.connection.socket] = (position, None)
+            self._answers[connection.socket] = (position, None)
         state = self._under_way.get(exchange.parent) if exchange.parent is not None else None
         if state is not None and exchange.parent is not None:
             state[1] -= 1
@@ -184,10 +203,21 @@ class Loops:
                 return exchange if is_certain else None
         return None
 
-    def is_waited_for(self, tgid: int, owner: Exchange) -> bool:
-        """Whether a request other than this one has no call under way, and so may wait for a connection."""
+    def _is_waited_for(self, connection: Connection, owner: Exchange) -> bool:
+        """Whether another request than this one may wait for a connection that is free again."""
+        tgid = connection.tgid
         idle = self._idle.get(tgid, set())
-        return len(idle) > (owner in idle)
+        if len(idle) > (owner in idle):
+            return True
+        if tgid not in self._fans or not self._overlaps.several(tgid):
+            return False
+        free = self._free.get(_server_of(connection), set())
+        for other in list(free):
+            if other.is_closed:
+                free.discard(other)
+            elif other is not connection:
+                return False
+        return True
 
     def strayed(self, tgid: int) -> None:
         """A process called while nothing was under way."""
@@ -197,6 +227,18 @@ class Loops:
     def strays(self, tgid: int) -> bool:
         """Whether it has done so, after it had served something."""
         return self._strays.get(tgid, False)
+
+    def _is_free(self, connection: Connection) -> None:
+        """No call is under way on it."""
+        server = _server_of(connection)
+        free = self._free.pop(server, set())
+        if len(free) >= MAX_FREE:
+            free = {other for other in free if not other.is_closed}
+        if len(free) < MAX_FREE:
+            free.add(connection)
+        self._free[server] = free
+        if len(self._free) > MAX_SERVERS:
+            self._free.popitem(last=False)
 
     def _know(self, tgid: int) -> None:
         """A process serves something in a loop."""
@@ -213,3 +255,14 @@ class Loops:
         self._turns[socket] = (newer, older)
         if len(self._turns) > MAX_SOCKETS:
             self._turns.popitem(last=False)
+
+
+def _server_of(connection: Connection) -> _Server:
+    return connection.tgid, connection.remote_address, connection.remote_port
+
+
+def _add(some: set[int], number: int) -> None:
+    """Add to a set that is begun anew when it is full: what it is about shows again."""
+    if len(some) >= MAX_SOCKETS:
+        some.clear()
+    some.add(number)

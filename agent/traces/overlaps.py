@@ -52,6 +52,11 @@ class Overlaps:
         state = self._processes.get(tgid)
         return state is not None and exchange.alone_since == state[1][0]
 
+    def several(self, tgid: int) -> bool:
+        """Whether a process has more than one under way."""
+        state = self._processes.get(tgid)
+        return state is not None and len(state[0]) > 1
+
     def oldest(self, tgid: int) -> Exchange | None:
         """The one that has been under way for longest; None if there is none."""
         state = self._processes.get(tgid)

@@ -75,12 +75,12 @@ def loop() -> Loop:
 
 
 def pool(loop: Loop, size: int) -> list[Socket]:
-    """Connections that were used before."""
-    idle = loop.serve("/before")
-    sockets = [loop.connect("/before/x") for _ in range(size)]
-    for socket in sockets:
-        loop.receive(socket, response())
-    loop.answer(idle).returns()
+    """Connections that were used before, each for a request."""
+    sockets = []
+    for _ in range(size):
+        front = loop.serve("/before")
+        sockets.append(loop.connect("/before/x"))
+        loop.receive(sockets[-1], response()).answer(front).returns()
     return sockets
 
 
@@ -127,6 +127,42 @@ def test_the_connection_that_is_free_again_may_have_been_waited_for(loop):
     loop.ask(one, "/1/a")  # one of two that waited
     loop.receive(one, response()).answer(first).returns().answer(second)
     assert loop.parents()["/1/a"] == ("refused:loop", None)
+
+
+@pytest.mark.parametrize(("others", "rule"), [(0, "refused:loop"), (1, "callback")])
+def test_in_a_program_that_makes_several_calls_at_once_who_calls_may_wait_too(loop, others, rule):
+    """For its second connection. Not if another connection is free, which it would have taken."""
+    sockets = pool(loop, 3 + others)
+    second = loop.serve("/2")
+    loop.ask(sockets[0], "/2/a")
+    loop.ask(sockets[1], "/2/b")
+    loop.returns()
+    first = loop.serve("/1")
+    loop.ask(sockets[2], "/1/a")
+    loop.receive(sockets[2], response())
+    loop.ask(sockets[2], "/1/b")
+    loop.receive(sockets[2], response()).answer(first).returns()
+    for socket in sockets[:2]:
+        loop.receive(socket, response())
+    loop.answer(second)
+    assert loop.parents()["/1/b"][0] == rule
+
+
+def test_a_connection_that_is_closed_is_not_free(loop):
+    sockets = pool(loop, 4)
+    sockets[3].close()
+    second = loop.serve("/2")
+    for n in range(2):
+        loop.ask(sockets[n], f"/2/{n}")
+    first = loop.serve("/1")
+    loop.ask(sockets[2], "/1/a")
+    loop.receive(sockets[2], response())
+    loop.ask(sockets[2], "/1/b")
+    loop.receive(sockets[2], response()).answer(first)
+    for socket in sockets[:2]:
+        loop.receive(socket, response())
+    loop.answer(second)
+    assert loop.parents()["/1/b"][0] == "refused:loop"
 
 
 def test_a_request_that_has_called_may_wait_again(loop):
@@ -409,6 +445,4 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert [loops.owner(number, 1, 0) in served for number in range(1, 9)] == [False] * 4 + [
         True
     ] * 4
-    for each in served:
-        loops.served(each)
-    assert not loops.is_waited_for(8, served[0])
+    assert len(loops._under_way) == 4

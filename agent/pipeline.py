@@ -66,6 +66,7 @@ _KINDS: Final = enum("events.h", "event_kind")
 _DATA: Final = _KINDS["EVENT_DATA"]
 _CLIENT: Final = Role.CLIENT  # a member of an enum takes 40 ns to get at through its class
 _OPEN: Final = _KINDS["EVENT_OPEN"]
+_unpack_header = _EVENTS["event_header"].packer.unpack_from
 _unpack_data = _EVENTS["data_event"].packer.unpack_from
 _DATA_SIZE: Final = _EVENTS["data_event"].size
 _HEADER_SIZE: Final = _EVENTS["event_header"].size
@@ -207,6 +208,7 @@ class Pipeline:
             self._take_thread_exit,
         )
         self._take_other[KIND_PROCESS] = (_EVENTS["event_header"], self._take_process)
+        self._take_data = self.connections.data
         self._unknown = (_EVENTS["event_header"], self._take_unknown)
 
     # Records.
@@ -214,31 +216,43 @@ class Pipeline:
     def take(self, data: memoryview, at: int, end: int) -> None:
         """One record: data[at:end]. At least 120 bytes behind `at` may be looked at, whatever the record's length."""
         self.ledger.records_read += 1
-        # The lowest byte of the kind tells enough for the first step; all of it is compared below.
-        known = self._take_socket.get(data[at + _KIND_AT])
-        if known is None:
-            fields = _unpack_data(data, at)
+        # The lowest byte of the kind tells enough for the first step; all of it is compared afterwards.
+        kind = data[at + _KIND_AT]
+        if kind != _DATA:
+            self._take_rarer(kind, data, at, end)
+            return
+        fields = _unpack_data(data, at)
+        if fields[0] > self.now_ns:
+            self.now_ns = fields[0]
+        start = at + _DATA_SIZE
+        captured = fields[11]
+        if (
+            start + captured <= end
+            and captured <= fields[10]
+            and fields[14] <= 1
+            and fields[3] == _DATA
+        ):
+            self._take_data(fields, bytes(data[start : start + captured]))
         else:
+            self.ledger.records_ignored["malformed"] += 1
+
+    def _take_rarer(self, kind: int, data: memoryview, at: int, end: int) -> None:
+        """A record of another kind than data, whose lowest byte is `kind`."""
+        known = self._take_socket.get(kind)
+        if known is not None:
             unpack, size, method = known
             fields = unpack(data, at)
-        time_ns, kind = fields[0], fields[3]
-        if time_ns > self.now_ns:
-            self.now_ns = time_ns
-        if kind == _DATA:
-            start = at + _DATA_SIZE
-            captured = fields[11]
-            if start + captured <= end and captured <= fields[10] and fields[14] <= 1:
-                self.connections.data(fields, bytes(data[start : start + captured]))
-            else:
-                self.ledger.records_ignored["malformed"] += 1
-            return
-        if known is not None and kind in self._take_socket:
-            if end - at < size:
+            if fields[0] > self.now_ns:
+                self.now_ns = fields[0]
+            if end - at < size or fields[3] != kind:
                 self.ledger.records_ignored["malformed"] += 1
             else:
                 method(fields)
             return
-        layout, other = self._take_other.get(kind, self._unknown)
+        header = _unpack_header(data, at)
+        if header[0] > self.now_ns:
+            self.now_ns = header[0]
+        layout, other = self._take_other.get(header[3], self._unknown)
         if end - at < layout.size:
             self.ledger.records_ignored["malformed"] += 1
             return

@@ -185,11 +185,13 @@ def recognise(
     if endpoint is None:
         return False
     known = endpoint.known.get(len(payload))
-    is_known = known is not None and known.data == payload
-    if not is_known and endpoint.protocol.classify(payload[:MAX_CLASSIFY]) is not Verdict.REQUEST:
+    if (known is None or known.data != payload) and endpoint.protocol.classify(
+        payload[:MAX_CLASSIFY]
+    ) is not Verdict.REQUEST:
         return False
     _speak(connection, endpoint)
-    provide(connection, outcomes)
+    if endpoint.protocol.capture:
+        provide(connection, outcomes)
     return True
 
 

@@ -150,8 +150,6 @@ class Connections:
                 return
             connection.turn = turn
         connection.last_used_ns = fields[0]
-        connection.tid = fields[2]
-        connection.origin = fields[16:] if fields[16] or fields[20] else None
         if fields[20] >= CAUSE_RESULT and fields[14] and connection.role is _SERVER:
             pending = connection.pending()
             if len(pending) == 1:
@@ -160,23 +158,26 @@ class Connections:
             turn == 1 and recognise(connection, fields, payload, self.outcomes)
         ):
             for kept in self._claims.take(connection, fields, payload):
-                self._take(connection, *kept)
-        else:
-            self._take(connection, fields, payload)
+                if connection.session is not None or not self._quick(connection, *kept):
+                    self._take_slowly(connection, *kept)
+        elif connection.session is not None or not self._quick(connection, fields, payload):
+            self._take_slowly(connection, fields, payload)
 
-    def _take(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
-        """An event of a connection with a protocol."""
+    def _take_slowly(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> None:
+        """An event that is not of the hot path's shape."""
+        connection.tid = fields[2]
+        connection.origin = fields[16:] if fields[16] or fields[20] else None
         if connection.speaks.is_duplex:  # type: ignore[union-attr]  # as it says
             self._duplex.feed(connection, fields, payload)
             return
-        while connection.session is not None or not self._quick(connection, fields, payload):
-            if self._general.feed(connection, fields, payload):
+        while not self._general.feed(connection, fields, payload):
+            if connection.session is None and self._quick(connection, fields, payload):
                 return
 
     def _quick(self, connection: Connection, fields: tuple[Any, ...], payload: bytes) -> bool:  # noqa: C901, PLR0911, PLR0912
         """The hot path: whole heads in one event, one exchange at a time. False: not of that shape."""
         (time_ns, _, tid, _, _, _, start_ns, position, other_position, other_last_ns, size, captured,
-         sequence, _, direction, _, _, _, _, _, _) = fields  # fmt: skip
+         sequence, _, direction, _, task, _, _, _, cause) = fields  # fmt: skip
         expected = connection.expected
         exchange = connection.quick
         remaining = connection.remaining
@@ -213,7 +214,12 @@ class Connections:
             expected[direction] = position + size
             self._ledger.captured += 1
             place = sequence if connection.family != AF_UNIX else position
-            self._follower.begun(exchange, tid, (connection.join_address, place), connection.origin)
+            self._follower.begun(
+                exchange,
+                tid,
+                (connection.join_address, place),
+                fields[16:] if task or cause else None,
+            )
             return True
         if exchange is None or position < expected[direction]:
             return False
@@ -242,7 +248,7 @@ class Connections:
         expected[direction] = position + size
         connection.remaining = remaining
         if direction == INGRESS:
-            self._follower.resumed(exchange, tid, connection.origin)
+            self._follower.resumed(exchange, tid, fields[16:] if task or cause else None)
         if not remaining:
             connection.quick = None
             exchange.end_ns = time_ns
@@ -314,18 +320,27 @@ class Connections:
                 connection.expected[answers] = positions[answers]
                 self.outcomes.ended_quickly(connection, exchange, last_ns[answers])
 
-    def close(self, fields: tuple[Any, ...]) -> None:  # noqa: C901  (likewise)
+    def close(self, fields: tuple[Any, ...]) -> None:  # noqa: C901, PLR0912  (likewise)
         """The connection is over: `close_event`."""
-        time_ns, tgid, socket, turn, error = fields[0], fields[1], fields[5], fields[10], fields[11]
-        positions, last_ns = fields[6:8], fields[8:10]
-        is_ended_by_peer = error & CLOSE_ENDED_BY_PEER
-        error &= ~CLOSE_ENDED_BY_PEER
-        connection = self._live.pop(socket, None)
+        connection = self._live.pop(fields[5], None)
         if connection is None:
             self._ledger.records_ignored["connection_unknown"] += 1
             return
         self._ledger.connections["closed"] += 1
         connection.is_closed = True
+        turn = fields[10]
+        if (
+            turn <= connection.turn
+            and connection.quick is None
+            and connection.session is None
+            and connection.dialogue is None
+            and connection.speaks is not None
+        ):
+            return  # most of them: nothing is under way
+        time_ns, tgid, error = fields[0], fields[1], fields[11]
+        positions, last_ns = fields[6:8], fields[8:10]
+        is_ended_by_peer = error & CLOSE_ENDED_BY_PEER
+        error &= ~CLOSE_ENDED_BY_PEER
         if error:
             connection.error = error
         if connection.speaks is None:

@@ -28,15 +28,16 @@ class Served:
     def add(self, exchange: Exchange) -> None:
         """A request came on its connection."""
         connection, turns = exchange.connection, self._turns
-        before = turns.pop(connection.socket, None)
+        socket, turn = connection.socket, connection.turn
+        before = turns.pop(socket, None)
         if before is None:
             if len(turns) >= MAX_SERVED:
                 del turns[next(iter(turns))]
             before = (_NEVER, _NEVER)
-        if before[0][0] == connection.turn:
-            turns[connection.socket] = ((connection.turn, None), before[1])
+        if before[0][0] == turn:
+            turns[socket] = ((turn, None), before[1])
         else:
-            turns[connection.socket] = ((connection.turn, exchange), before[0])
+            turns[socket] = ((turn, exchange), before[0])
 
     def last(self, socket: int, turn: int) -> Exchange | None:
         """The request of that turn, if it is the last one there."""

@@ -29,6 +29,8 @@ from agent.protocols.redis_messages import (
     error_of,
 )
 
+MAX_SMALL: Final = 4096
+"""Bytes of a string whose reply is kept ready-made: 1 MB if all sizes come."""
 MAX_KNOWN: Final = 64
 """Patterns that one shortcut keeps, with what was read of them."""
 MAX_SEEN: Final = 256
@@ -69,6 +71,11 @@ _REPLIES: Final = {
 }
 """What most replies are, ready-made: replies are never changed."""
 _known = _REPLIES.get
+_NUMBER_REPLIES: Final = tuple(Reply(Kind.NUMBER, size) for size in range(32))
+"""By their size."""
+_BULKS: Final[dict[bytes, Reply]] = {}
+"""Strings by their first line; of small sizes, so there are few."""
+_bulk_of = _BULKS.get
 
 
 class _Known(NamedTuple):
@@ -119,7 +126,7 @@ class RedisShortcut(Shortcut):
         if reply is not None:
             return reply if size == reply.size else None
         if data[:1] == b"$":
-            reply = _bulk(data)
+            reply = _bulk_of(data[: data.find(b"\n") + 1]) or _bulk(data)
             return reply if reply is not None and reply.size >= size else None
         return _line_or_array(data) if len(data) == size and data[-2:] == b"\r\n" else None
 
@@ -344,14 +351,20 @@ def _bulk(data: bytes) -> Reply | None:
     if found is None:
         return None
     count = int(found[1])
-    return Reply(Kind.STRING, found.end() + count + 2, count) if count <= MAX_BULK else None
+    if count > MAX_BULK:
+        return None
+    reply = Reply(Kind.STRING, found.end() + count + 2, count)
+    if count <= MAX_SMALL:
+        _BULKS[found[0]] = reply
+    return reply
 
 
 def _line(line: bytes) -> Reply | None:
     """A reply that is one line, with its end."""
     mark = line[:1]
     if mark == b":":
-        return Reply(Kind.NUMBER, len(line))
+        size = len(line)
+        return _NUMBER_REPLIES[size] if size < len(_NUMBER_REPLIES) else Reply(Kind.NUMBER, size)
     if mark == b"+":
         return Reply(Kind.STRING, len(line), len(line) - 3)
     if mark != b"-":

@@ -41,12 +41,14 @@ class Status(enum.IntEnum):
 class Attributes:
     """A block of attributes; shared, never changed."""
 
-    __slots__ = ("items", "wire")
+    __slots__ = ("items", "text", "wire")
 
     def __init__(self, items: Iterable[tuple[str, Value]]) -> None:
         self.items: tuple[tuple[str, Value], ...] = tuple(items)
         self.wire: bytes | None = None
         """The block as encoded Span.attributes fields; filled by the OTLP encoder on first use."""
+        self.text: str | None = None
+        """The same for the encoder of OTLP/JSON."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Attributes) and self.items == other.items

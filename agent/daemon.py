@@ -302,6 +302,8 @@ class Daemon:
         for at in self._embedded.attachments(pid):
             cookie = sqlite_cookie(at.function, at.text_at)
             if not self._uprobes.attach(pid, at.hook, at.path, at.offset, cookie):
+                if not os.path.exists(at.path):
+                    return  # the process is gone meanwhile
                 self.ledger.limits["uprobes_missing"] += 1
                 logger.info("%s of process %s cannot be attached to", at.path, pid)
                 return

@@ -62,6 +62,8 @@ class Datagrams:
         """By socket, other end and the protocol's key; in order of their start."""
         self._known: OrderedDict[int, int] = OrderedDict()
         """By socket: datagrams of a known protocol."""
+        self._short: OrderedDict[int, None] = OrderedDict()
+        """Sockets on which an answer said to ask again on a stream."""
 
     def take(self, fields: tuple[Any, ...], payload: bytes) -> None:
         """A datagram passed: `datagram_event`."""
@@ -80,11 +82,15 @@ class Datagrams:
             return
         key = (socket, remote_address, remote_port, read.key)
         if read.is_answer:
+            if read.is_short:
+                self._short[socket] = None
+                if len(self._short) > MAX_SOCKETS:
+                    self._short.popitem(last=False)
             self._answered(key, read.message, time_ns, direction, tid)
             return
         before = self._waiting.pop(key, None)
         if before is not None:
-            self._fail(before, time_ns, Failure.TIMEOUT)
+            self._end(before, time_ns, Failure.TIMEOUT)
         elif len(self._waiting) >= MAX_WAITING:
             self._abandon(self._waiting.popitem(last=False)[1])
         connection = Connection(socket, tgid, process)
@@ -108,10 +114,15 @@ class Datagrams:
         """A socket is gone: `datagram_end_event`."""
         time_ns, socket = fields[0], fields[5]
         self._known.pop(socket, None)
+        is_short = self._short.pop(socket, self) is None
         for key in [key for key in self._waiting if key[0] == socket]:  # type: ignore[index]  # as made above
             exchange = self._waiting.pop(key)
             is_late = time_ns - exchange.start_ns >= PATIENCE_NS
-            self._fail(exchange, time_ns, Failure.TIMEOUT if is_late else Failure.CLOSED_LOCALLY)
+            if is_short and not is_late:
+                # The other one of a pair, which is asked again with it: that is no failure.
+                self._end(exchange, time_ns, None)
+            else:
+                self._end(exchange, time_ns, Failure.TIMEOUT if is_late else Failure.CLOSED_LOCALLY)
 
     def expire(self, now_ns: int) -> None:
         """Fail what has waited too long."""
@@ -120,7 +131,7 @@ class Datagrams:
             if now_ns - exchange.start_ns < MAX_WAIT_NS:
                 return
             del self._waiting[key]
-            self._fail(exchange, exchange.start_ns + MAX_WAIT_NS, Failure.TIMEOUT)
+            self._end(exchange, exchange.start_ns + MAX_WAIT_NS, Failure.TIMEOUT)
 
     def exclude(self, tgid: int) -> None:
         """A process is not traced any more."""
@@ -132,7 +143,7 @@ class Datagrams:
     def finish(self, time_ns: int) -> None:
         """The agent stops: what is under way is told as far as it came."""
         for exchange in self._waiting.values():
-            self._fail(exchange, time_ns, Failure.AGENT_EXIT)
+            self._end(exchange, time_ns, Failure.AGENT_EXIT)
         self._waiting.clear()
 
     def _answered(
@@ -161,7 +172,7 @@ class Datagrams:
         if len(self._known) > MAX_SOCKETS:
             self._known.popitem(last=False)
 
-    def _fail(self, exchange: Exchange, time_ns: int, why: Failure) -> None:
+    def _end(self, exchange: Exchange, time_ns: int, why: Failure | None) -> None:
         exchange.failure = why
         self._close(exchange, time_ns)
         self._finished.append(exchange)

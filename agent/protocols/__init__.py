@@ -79,6 +79,8 @@ class Datagram:
     key: Hashable
     """What a query and its answer have in common."""
     message: Any
+    is_short: bool = False
+    """An answer that did not fit: what was asked on its socket is asked again on a stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ class Dns(Protocol):
         message = parse(data)
         if message is None or not message.id:
             return None
-        return Datagram(message.is_answer, message.key, message)
+        return Datagram(message.is_answer, message.key, message, message.is_short)
 
     @classmethod
     def classify(cls, head: bytes) -> Verdict:

@@ -112,6 +112,39 @@ def test_a_socket_that_is_closed_at_once_was_not_patient():
     assert told(play(host)) == [("DNS A", "www.example.com", "connection_closed")]
 
 
+def test_the_other_one_of_a_pair_whose_answer_is_too_long_has_not_failed():
+    """glibc closes the socket, and asks for both again over TCP."""
+    host = Host()
+    host.datagram(query(number=1), direction=EGRESS)
+    host.datagram(query(kind=28, number=2), direction=EGRESS)
+    host.datagram(answer(number=1, flags=0x8380), direction=INGRESS).datagrams_end()
+    run = play(host)
+    assert told(run) == [("DNS A", "www.example.com", None), ("DNS AAAA", "www.example.com", None)]
+    assert [span.attribute("zerospan.dns.truncated") for span in run.spans] == [True, None]
+    assert run.counts == {"captured": 2, "spans": 2}
+
+
+def test_a_pair_that_waits_in_vain_after_a_long_answer_has_failed():
+    host = Host()
+    host.datagram(query(number=1), direction=EGRESS)
+    host.datagram(query(kind=28, number=2), direction=EGRESS)
+    host.datagram(answer(number=1, flags=0x8380), direction=INGRESS)
+    host.wait(5_000_000_000).datagrams_end()
+    assert [error for _, _, error in told(play(host))] == [None, "EAI_AGAIN"]
+
+
+def test_sockets_with_long_answers_are_bounded(monkeypatch):
+    monkeypatch.setattr(datagrams, "MAX_SOCKETS", 1)
+    host = Host()
+    for number in (1, 2):
+        host.datagram(query(number=1), direction=EGRESS, socket=number)
+        host.datagram(query(kind=28, number=2), direction=EGRESS, socket=number)
+        host.datagram(answer(number=1, flags=0x8380), direction=INGRESS, socket=number)
+    host.datagrams_end(socket=1).datagrams_end(socket=2)
+    errors = [error for name, _, error in told(play(host)) if name == "DNS AAAA"]
+    assert errors == ["connection_closed", None]
+
+
 def test_what_is_never_answered_fails_in_the_end():
     host = Host()
     host.datagram(query(), direction=EGRESS).wait(datagrams.MAX_WAIT_NS + 10**9)

@@ -14,7 +14,7 @@ from tests.vm.harness import IN_GUEST
 from tests.vm.harness_agent import Agents
 from tests.vm.harness_guest import SERVERS, Server, Servers, curl, free_port
 from tests.vm.harness_spans import ExportedSpan
-from tests.vm.harness_tracing import CLIENT, SERVER
+from tests.vm.harness_tracing import CLIENT, SERVER, path_of
 from tests.vm.servers.build import BUILT
 
 ADDRESS = "127.0.0.53"
@@ -23,6 +23,11 @@ ADDRESSES = 100
 NAMES = ("quick.test", "slow.test", "long.test", "none.test")
 LATE_NS = 1_000_000_000
 """As the upstream server of the slow name is (resolve.py)."""
+
+GLIBC = ("threads", "tasks", "libuv")
+"""Services that ask by getaddrinfo."""
+SURE = ("threads", "c-ares", "go")
+"""Services whose look-ups are made by the thread, the loop or a goroutine that the request made."""
 
 Seen = Counter[tuple[str, str, str, str | None]]
 """Name, transport, type, and error or `truncated`."""
@@ -54,14 +59,6 @@ def start(servers: Servers, directory: Path, *words: str | Path) -> Server:
     return servers.start("unshare", "-m", "sh", "-c", script, "sh", *named, port=port)
 
 
-def of_request(spans: list[ExportedSpan], request: ExportedSpan) -> list[ExportedSpan]:
-    return [
-        span
-        for span in spans
-        if span.name.startswith("DNS") and span.parent_span_id == request.span_id
-    ]
-
-
 def seen(spans: list[ExportedSpan]) -> Seen:
     counted: Seen = Counter()
     for span in spans:
@@ -72,15 +69,15 @@ def seen(spans: list[ExportedSpan]) -> Seen:
     return counted
 
 
-def expected(name: str, *, has_pair: bool) -> Seen:
+def expected(name: str, kind: str, rounds: int) -> Seen:
     """What a resolver does that asks for addresses of one kind, or of both."""
-    kinds = ("A", "AAAA") if has_pair else ("A",)
+    kinds = ("A",) if kind == "c-ares" else ("A", "AAAA")
     if name == "none.test":
-        return Counter((name, "udp", kind, "NXDOMAIN") for kind in kinds)
+        return Counter((name, "udp", each, "NXDOMAIN") for each in kinds)
     if name == "long.test":
-        asked = Counter((name, "udp", kind, "truncated" if kind == "A" else None) for kind in kinds)
-        return asked + Counter({(name, "tcp", "A", None): 1})
-    return Counter((name, "udp", kind, None) for kind in kinds)
+        once = {(name, "udp", each, "truncated" if each == "A" else None): rounds for each in kinds}
+        return Counter(once | {(name, "tcp", "A", None): rounds})
+    return Counter((name, "udp", each, None) for each in kinds)
 
 
 @pytest.mark.skipif(os.environ.get(IN_GUEST) != "6.1", reason="the kernel makes no difference")
@@ -96,39 +93,48 @@ def test_resolvers(servers: Servers, agents: Agents, tmp_path: Path) -> None:
     }
     agent = agents.run()
     answers = {
-        (kind, name): json.loads(curl(f"{service.url}/resolve/{name}"))
+        (kind, name): json.loads(curl(f"{service.url}/resolve/{name}"))["found"]
         for kind, service in services.items()
         for name in NAMES
     }
     finished = agent.stop()
     spans = finished.spans
-    told = {}
+    assert {kind: answers[kind, "long.test"] for kind in services} == dict.fromkeys(
+        services, ADDRESSES
+    )
+    pairs_over_tcp = 0
     for kind, service in services.items():
-        for request in (span for span in spans if span.kind == SERVER and span.attributes.get("server.port") == service.port):  # fmt: skip
-            name = str(request.attributes["url.path"]).rpartition("/")[2]
-            calls = of_request(spans, request)
+        requests = {
+            path_of(span).rpartition("/")[2]: span
+            for span in spans
+            if span.kind == SERVER and span.attributes.get("server.port") == service.port
+        }
+        assert requests.keys() == set(NAMES)
+        for name, request in requests.items():
             own = [
                 span
                 for span in spans
                 if span.kind == CLIENT
                 and span.name.startswith("DNS")
-                and span.resource.get("process.pid") == request.resource.get("process.pid")
+                and span.resource["process.pid"] == request.resource["process.pid"]
                 and span.attributes["dns.question.name"] == name
             ]
-            told[kind, name] = (
-                answers[kind, name]["found"],
-                dict(seen(calls)),
-                dict(seen(own)),
-                Counter(span.attributes["zerospan.parent.rule"] for span in own),
-                sorted((span.end_ns - span.start_ns) // 1_000_000 for span in own),
-            )
-    for key, value in told.items():
-        print(key, *value, sep="\n    ")
-    print(json.dumps(finished.ledger))
-    wrong = {
-        (kind, name): calls
-        for (kind, name), (_, calls, *_) in told.items()
-        if calls != expected(name, has_pair=kind != "c-ares")
-    }
-    assert not wrong
-    assert len(told) == len(services) * len(NAMES)
+            rounds = seen(own)[name, "tcp", "A", None]
+            print(kind, name, rounds, Counter(span.attributes["zerospan.parent.rule"] for span in own))  # fmt: skip
+            assert seen(own) == expected(name, kind, rounds), (kind, name)
+            # glibc asks again with a larger buffer, so often until a long answer fits.
+            assert bool(rounds) == (name == "long.test")
+            assert rounds <= 1 or kind in GLIBC
+            pairs_over_tcp += rounds if kind in GLIBC else 0
+            parents = {span.parent_span_id for span in own}
+            # Threads of pools are known by the first request alone, or by more that this is not about.
+            assert parents <= {request.span_id, ""}
+            if kind in SURE:
+                assert parents == {request.span_id}, (kind, name)
+            if (kind, name) == ("threads", "slow.test"):
+                assert max(span.end_ns - span.start_ns for span in own) >= LATE_NS
+    # Over TCP glibc asks for both in one call; the second answer lies behind what is captured of the first.
+    exchanges = finished.ledger["exchanges"]
+    assert exchanges["unparsed"] == {"gap": pairs_over_tcp}
+    assert exchanges["lost"] == {}
+    assert finished.ledger["balanced"] is True

@@ -146,7 +146,7 @@ class Memcached(Protocol):
         title="Memcached, text and meta commands",
         captured="command, patterns of its keys, the answer's first word, how many values came, whether a read hit",
         omitted="values; the binary protocol (recognized, then muted); a command that follows a quiet meta command other than `mn`; UDP; what follows `watch`",
-        tested="Memcached 1.6 with pymemcache, as a proxy recorded them; not yet in the kernel's sight",
+        tested="Memcached 1.6 with pymemcache, as a proxy recorded them and in the kernel's sight (6.1)",
     )
 
     def __init__(self) -> None:

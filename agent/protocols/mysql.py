@@ -105,7 +105,7 @@ class Mysql(Protocol):
         title="MySQL, MariaDB",
         captured="statements without their values (text, prepared, several in one), commands such as PING, rows returned, the error's number, database, user",
         omitted="values, rows, error messages, authentication; files of LOCAL INFILE; what follows where TLS, compression or replication begins (recognized, then muted); the text of statements prepared before zerospan came",
-        tested="MariaDB 10.11 with PyMySQL, mysql-connector-python, the mariadb client, mysqlslap",
+        tested="MariaDB 10.11 with PyMySQL, mysqlclient, mysql-connector-python, the mariadb client, mysqlslap",
     )
 
     def __init__(self) -> None:

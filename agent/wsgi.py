@@ -47,7 +47,7 @@ class WsgiServer:
             channel_timeout=IDLE_S,
             cleanup_interval=IDLE_S,
             max_request_header_size=MAX_HEADER,
-            max_request_body_size=max_body,
+            max_request_body_size=max_body + 1,  # it refuses what is as long as its bound
             ident=None,
             clear_untrusted_proxy_headers=True,
         )

@@ -20,6 +20,8 @@ EXCUSE = "one thing"
 """A longer module says in its docstring why it is one thing."""
 
 WITHOUT_TEST_FILE = {
+    "agent/connections/duplex.py": "tests/protocols/test_every_duplex.py, and each of its protocols",
+    "agent/connections/interfaces.py": "only signatures",
     "agent/errors.py": "classes without behavior; raised and caught all over the tests",
     "agent/kernel/attach.py": "the same as bpf.py, whose part it is",
     "agent/kernel/bpf.py": "needs a kernel: every scenario of tests/vm/guest loads programs through it",
@@ -47,7 +49,7 @@ DOORS = {
     "msgspec": {"agent/config.py", "agent/receive/carry.py", "agent/receive/settings.py"},
     "opentelemetry": {"agent/receive/protobuf.py"},
     "rich": {"agent/export/console.py", "agent/cli.py", "agent/cli_traces.py"},
-    "waitress": {"agent/web/server.py", "agent/receive/http.py"},
+    "waitress": {"agent/wsgi.py"},
     "yaml": {"agent/config.py"},
 }
 """Third-party packages, and the modules that may import them."""

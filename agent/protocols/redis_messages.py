@@ -14,8 +14,6 @@ word. Never kept: what follows AUTH, HELLO and other commands that carry passwor
 
 Where a size or a type lies in a hole, the end of the message is not known. It is taken to end with its turn, and
 `is_truncated` says so: other messages may have ended with it.
-
-No protocol by itself: nothing is registered here.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from agent.connections.names import Names
 from agent.connections.statements import STAGES, Statements
 from agent.connections.table import Connections
 from agent.kernel.layout import enum, structs
+from agent.protocols import Protocol as AnyProtocol
 from agent.protocols import Role, load_all
 from agent.routes import Routes
 from agent.traces.build import Builder
@@ -153,6 +154,10 @@ class Pipeline:
         self._lately: dict[int, tuple[int, Party]] = {}
         """Those asked for lately, and until when that may be taken for granted."""
         protocols = tuple(load_all().values())
+        self._delivering = frozenset(
+            one for one in protocols if one.delivers_spans is not AnyProtocol.delivers_spans
+        )
+        """Protocols by which spans may be delivered: the others need not be asked."""
         self.connections = Connections(
             protocols,
             follower=self._correlator,
@@ -373,7 +378,8 @@ class Pipeline:
             if has_jobs:
                 self._finish_in_turn([exchange])
             else:
-                self._finish(exchange)
+                self._make_span(exchange)
+                exchange.release()  # as in _finish
         for exchange in self._held.empty() if everything else self._held.expire(self.now_ns):
             self._finish(exchange)
             self._finish_in_turn(self._held.release(exchange))
@@ -402,7 +408,7 @@ class Pipeline:
     def _make_span(self, exchange: Exchange) -> None:
         ledger = self.ledger
         self._correlator.settle(exchange)
-        if exchange.role is _CLIENT:
+        if exchange.role is _CLIENT and (exchange.protocol in self._delivering or self._own_ports):
             delivers = exchange.protocol.delivers_spans(exchange)
             if delivers:
                 self._processes.exports_itself(exchange.connection.tgid)
@@ -414,7 +420,10 @@ class Pipeline:
                 return
         parents = ledger.parents
         parents[exchange.rule] = parents.get(exchange.rule, 0) + 1
-        if not self._sampler(exchange.trace_id, remote_decision(exchange)):
+        remote = None
+        if exchange.remote or exchange.parent or exchange.decision is not None:
+            remote = remote_decision(exchange)
+        if not self._sampler(exchange.trace_id, remote):
             ledger.built += 1
             ledger.sampled_out += 1
             return

@@ -159,7 +159,9 @@ class Correlator:
         exchange.thread = tid
         exchange.join_key = join_key
         waiting = self._waiting
-        other = waiting.pop(join_key, None) or self._sent.pop(join_key, None)
+        other = waiting.pop(join_key, None)
+        if other is None and self._sent:
+            other = self._sent.pop(join_key, None)
         if exchange.role is _SERVER:
             self._serves(exchange, tid, origin)
             if other is not None and other.role is _CLIENT:

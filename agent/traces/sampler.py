@@ -33,6 +33,8 @@ def sampler(name: str, argument: str = "") -> Sampler:
         raise ConfigError(f"OTEL_TRACES_SAMPLER={name!r} is none of {', '.join(NAMES)}")
     root = name.removeprefix("parentbased_")
     decide = _ratio(argument) if root == "traceidratio" else _always(decision=root == "always_on")
+    if name == "parentbased_always_on":
+        return lambda trace_id, remote: remote is not False  # noqa: ARG005  (the default, in one call)
     return _parent_based(decide) if name.startswith("parentbased_") else decide
 
 

@@ -236,13 +236,14 @@ class Correlator:
             thread, opened = exchange.thread, self._open
             if self._work.get(thread) is exchange:
                 del self._work[thread]
-            self._loops.served(exchange)
+            if self._loops.is_used:
+                self._loops.served(exchange)
             left = opened.get(thread, 0) - 1
             if left > 0:
                 opened[thread] = left
             else:
                 opened.pop(thread, None)
-        else:
+        elif self._loops.is_used:
             self._loops.called(exchange)
 
     def blocker(self, exchange: Exchange) -> Exchange | None:

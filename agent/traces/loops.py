@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.traces.overlaps import Overlaps
     from agent.traces.rules import Origin
 
-MAX_SOCKETS: Final = 8192
+MAX_SOCKETS: Final = 4096
 """Connections; beyond, the one without requests for longest is forgotten: what follows from its answers is not claimed. Each
 holds two exchanges, 3 KB."""
 MAX_PROCESSES: Final = 4096
@@ -55,6 +55,8 @@ class Loops:
 
     def __init__(self, overlaps: Overlaps) -> None:
         self._overlaps = overlaps
+        self.is_used = False
+        """There was a call or a request of which a callback was told."""
         self._turns: OrderedDict[int, tuple[_Turn, _Turn]] = OrderedDict()
         """By socket: the last two turns in which requests began, the newer one first."""
         self._answers: OrderedDict[int, tuple[int, Exchange | None]] = OrderedDict()
@@ -247,6 +249,7 @@ class Loops:
             self._strays.popitem(last=False)
 
     def _begins(self, socket: int, turn: int, exchange: Exchange | None) -> None:
+        self.is_used = True
         newer, older = self._turns.pop(socket, (_NEVER, _NEVER))
         if newer[0] != turn:
             newer, older = (turn, exchange), newer

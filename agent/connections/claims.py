@@ -5,8 +5,8 @@ from __future__ import annotations
 import typing
 from typing import Any, Final
 
-from agent.connections.connection import INGRESS, Connection, classify, settle_role
-from agent.connections.deliveries import Deliveries, may_be_server
+from agent.connections.connection import EGRESS, INGRESS, Connection, classify, settle_role
+from agent.connections.deliveries import Deliveries, has_spans, may_be_server
 from agent.connections.losses import LOST_RECORDS, Losses, count_requests
 from agent.connections.session import Trouble
 from agent.protocols import MAX_CLASSIFY, Protocol, Role, Verdict
@@ -86,6 +86,12 @@ class Claims:
 
     def _unclaimed(self, connection: Connection, turn: int) -> None:
         """What was kept of a connection is of no protocol."""
+        if connection.role is not _SERVER and any(
+            fields[14] == EGRESS and has_spans(payload) for fields, payload in connection.kept
+        ):
+            self._outcomes.mute(connection, "delivers_spans")
+            self._outcomes.on_delivery(connection.tgid)
+            return
         if connection.is_doubtful and connection.doubts < MAX_DOUBTS:
             connection.doubts += 1
             connection.skip_turn = turn

@@ -2,12 +2,16 @@
 
 What the client says is the preface (RFC 9113 §3.4), then frames (§4.1). A request's path is in the field block of its
 HEADERS frame, as a literal in plain bytes or in the Huffman code (RFC 7541 §6.2, §5.2); which of them the sender
-chooses. Only the first request on a connection has it: the next ones refer to what that one said (§2.3.2). So a
-connection whose beginning was not seen tells nothing, nor does one that is encrypted.
+chooses. Only the first request on a connection has it: the next ones refer to what that one said (§2.3.2).
+
+A connection whose beginning was not seen tells by what is sent: a message of gRPC with a resource, and spans in it
+(https://github.com/open-telemetry/opentelemetry-proto, trace/v1/trace.proto). A compressed one tells nothing, nor does
+anything that is encrypted.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -26,8 +30,20 @@ MAX_BLOCK: Final = 16384
 """Bytes of a HEADERS frame: what every receiver takes (RFC 9113 §4.2)."""
 
 _FRAME_HEAD: Final = 9
+_DATA: Final = 0
 _HEADERS: Final = 1
 _SETTINGS: Final = 4
+_LAST_TYPE: Final = 9
+"""RFC 9113 §6."""
+_MAX_FRAMES: Final = 8
+_PREFIX: Final = 5
+"""Of a message of gRPC: whether it is compressed, and its size."""
+_RESOURCE: Final = re.compile(rb"(?:\x0a.{1,5}?){3}\x0a", re.DOTALL)
+"""A request begins with resource_spans (1), its resource (1), that with an attribute (1), and that with its key (1)."""
+_SERVICE: Final = re.compile(rb"service\.name|telemetry\.sdk\.")
+"""Keys of the attributes that every SDK's resource has."""
+_SPAN: Final = re.compile(rb"\x0a\x10.{16}\x12\x08.{8}", re.DOTALL)
+"""Span.trace_id (1) and span_id (2). A metric has its name and description there; a log record its ids at 9 and 10."""
 
 
 class Deliveries:
@@ -80,6 +96,27 @@ class Deliveries:
             data = data[end:]
         self._buffer = data
         return None if self._requests_left and self._bytes_left > 0 else False
+
+
+def has_spans(data: bytes) -> bool:
+    """Whether what a client sends in the middle of a connection begins with a request that delivers spans.
+
+    The frames before its first DATA frame say nothing that could be read here.
+    """
+    for _ in range(_MAX_FRAMES):
+        if len(data) < _FRAME_HEAD or data[3] > _LAST_TYPE:
+            return False
+        size = int.from_bytes(data[:3])
+        if data[3] == _DATA and size > _PREFIX:
+            message = data[_FRAME_HEAD + _PREFIX :]
+            return (
+                data[_FRAME_HEAD] == 0
+                and _RESOURCE.match(message) is not None
+                and _SERVICE.search(message) is not None
+                and _SPAN.search(message) is not None
+            )
+        data = data[_FRAME_HEAD + size :]
+    return False
 
 
 def may_be_server(head: bytes) -> bool:

@@ -10,6 +10,14 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from agent.connections.deliveries import (
     MAX_BLOCK,
@@ -18,6 +26,7 @@ from agent.connections.deliveries import (
     PATHS,
     PREFACE,
     Deliveries,
+    has_spans,
 )
 from tests.scenario import Host, play
 
@@ -115,6 +124,65 @@ def test_what_grpc_sends():
     assert found == [True]
 
 
+# What opentelemetry-exporter-otlp-proto-grpc 1.45 sent for its third span: HEADERS and WINDOW_UPDATE, DATA, WINDOW_UPDATE.
+THIRD = bytes.fromhex(
+    "000009010400000005c5c48386c3c2c1bebf0000040800000000050000000500011300010000000500000001"
+    "0e0a8b020ac2010a220a1674656c656d657472792e73646b2e6c616e677561676512080a06707974686f6e0a"
+    "250a1274656c656d657472792e73646b2e6e616d65120f0a0d6f70656e74656c656d657472790a210a157465"
+    "6c656d657472792e73646b2e76657273696f6e12080a06312e34352e310a3d0a13736572766963652e696e73"
+    "74616e63652e696412260a2434636564323430382d333735662d343065322d396562322d3964663839643839"
+    "653665380a130a0c736572766963652e6e616d6512030a017812440a030a0161123d0a10a7aa85c83a090e67"
+    "34c5ce2d49301e6a12080dfab759ee5fe69e2a036a6f623001390d6d87fa0daaeb18415bb187fa0daaeb187a"
+    "0085010001000000000408000000000000000005"
+)
+
+
+def message(request: Any) -> bytes:
+    """A call whose path was said before."""
+    body = request.SerializeToString()
+    return frame(1, b"\xc5\xc4") + frame(0, b"\0" + len(body).to_bytes(4) + body)
+
+
+def resource() -> Resource:
+    value = AnyValue(string_value="shop")
+    return Resource(attributes=[KeyValue(key="service.name", value=value)])
+
+
+def test_a_message_in_the_middle_of_a_connection() -> None:
+    ids: Any = {"trace_id": b"\x01" * 16, "span_id": b"\x02" * 8}
+    spans = [ScopeSpans(spans=[Span(name="job", **ids)])]
+    logs = [ScopeLogs(log_records=[LogRecord(severity_text="INFO", **ids)])]
+    metrics = [ScopeMetrics(metrics=[Metric(name="memory.allocated", unit="bytes")])]
+    traces = ExportTraceServiceRequest(
+        resource_spans=[ResourceSpans(resource=resource(), scope_spans=spans)]
+    )
+    assert has_spans(THIRD)
+    assert has_spans(message(traces))
+    assert not has_spans(
+        message(
+            ExportLogsServiceRequest(
+                resource_logs=[ResourceLogs(resource=resource(), scope_logs=logs)]
+            )
+        )
+    )
+    assert not has_spans(
+        message(
+            ExportMetricsServiceRequest(
+                resource_metrics=[ResourceMetrics(resource=resource(), scope_metrics=metrics)]
+            )
+        )
+    )
+    assert not has_spans(message(ExportTraceServiceRequest()))
+    assert not has_spans(traces.SerializeToString())
+
+
+@given(st.binary(max_size=300), st.integers(0, len(THIRD)))
+def test_any_message(data: bytes, cut: int) -> None:
+    has_spans(data)
+    has_spans(THIRD[cut:] + data)
+    has_spans(THIRD[:cut] + data)
+
+
 # In the table of connections.
 
 
@@ -137,6 +205,25 @@ def test_who_delivers_spans_traces_itself(host: Host) -> None:
     assert run.outside.exporting == [10, 11]
     assert run.ledger.connections == {"opened": 2, "muted_delivers_spans": 2}
     assert run.counts == {}
+
+
+@pytest.mark.parametrize("answered_first", [False, True])
+def test_on_a_connection_that_is_older(host: Host, answered_first: bool) -> None:
+    """Its beginning was not seen, nor who is the client."""
+    socket = host.join(port=40000, peer=("10.0.0.9", 4317))
+    if answered_first:
+        socket.received(frame(1, b"\xbf"))
+    socket.sent(THIRD)
+    run = play(host)
+    assert run.outside.exporting == [10]
+    assert run.ledger.connections == {"opened": 1, "muted_delivers_spans": 1}
+
+
+def test_who_receives_spans_on_a_connection_that_is_older_does_not(host: Host) -> None:
+    socket = host.join(port=4317)
+    socket.received(THIRD).sent(frame(1, b"\xbf"))
+    run = play(host)
+    assert run.outside.exporting == []
 
 
 def test_who_asks_for_other_things_by_grpc_does_not(host: Host) -> None:

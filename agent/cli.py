@@ -142,8 +142,9 @@ def _settings(command: Command) -> Command:
         ),
         click.option(
             "--propagate",
+            multiple=True,
             metavar="HOW",
-            help="tcp-option or http-header: requests of chosen processes carry trace contexts to other hosts.",
+            help="tcp-option or http-header: requests of chosen processes carry trace contexts to other hosts. Repeatable.",
         ),
         click.option(
             "--ring-kb", type=int, help="Size of the ring buffer in KiB, a power of two [8192]."

@@ -97,8 +97,8 @@ class Config:
     propagators: str = DEFAULT_PROPAGATORS
     """Formats of trace context to read, first come first served. OpenTelemetry's own default is tracecontext,baggage,
     for an SDK also sends what it names; we only read, and honor whatever the traffic carries."""
-    propagate: str = ""
-    """How requests carry trace contexts to other hosts, one of PROPAGATE; empty: not at all."""
+    propagate: tuple[str, ...] = ()
+    """How requests carry trace contexts to other hosts, of PROPAGATE; empty: not at all."""
     propagate_for: Select = field(default_factory=Select)
     """Which processes' requests; empty: those that `select` names."""
     ring_kb: int = 8192
@@ -236,11 +236,11 @@ def _check_propagation(config: Config) -> None:
     if not config.propagate:
         if config.propagate_for != Select():
             raise ConfigError("propagate_for names processes, but propagate does not say how")
-    elif config.propagate not in PROPAGATE:
-        raise ConfigError(
-            f"setting propagate: {config.propagate!r} is not {' or '.join(PROPAGATE)}"
-        )
-    elif config.propagate_for == Select() == config.select:
+        return
+    for way in config.propagate:
+        if way not in PROPAGATE:
+            raise ConfigError(f"setting propagate: {way!r} is not {' or '.join(PROPAGATE)}")
+    if config.propagate_for == Select() == config.select:
         raise ConfigError(
             "propagate needs to be told for which processes: --propagate-pid, --propagate-exe, --propagate-port, "
             "--propagate-container, or those that are selected for tracing"

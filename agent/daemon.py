@@ -365,10 +365,11 @@ class Daemon:
             attached = self._attach(self.discovery.scan)
         except TrialError as error:
             logger.warning(
-                "contexts are not propagated, for sockets would not work here: %s", error
+                "contexts are not propagated in headers, for sockets would not work here: %s", error
             )
-            # All anew, and without anything that could write.
-            self._config = replace(self._config, propagate="")
+            # All anew, and without anything that could write to a payload.
+            others = tuple(way for way in self._config.propagate if way != "http-header")
+            self._config = replace(self._config, propagate=others)
             attached = self._attach(lambda: None)
         config = self._config
         for hook, why in attached.failed.items():
@@ -393,7 +394,7 @@ class Daemon:
             self._page.prepare()
 
             def prepare(maps: Mapping[str, int]) -> None:
-                if config.propagate == "http-header":
+                if "http-header" in config.propagate:
                     try_kernel(maps)
                 self._watches = Watches(maps["watches"], pids)
                 for pid, verdict in self._early.items():
@@ -462,8 +463,8 @@ def kernel_settings(config: Config, pids: int) -> dict[str, int]:
         "BUDGET_TO_SERVER": config.capture_request_bytes,
         "BUDGET_FROM_SERVER": config.capture_response_bytes,
         "PROPAGATE": int(bool(config.propagate)),
-        "PROPAGATE_TCP_OPTION": int(config.propagate == "tcp-option"),
-        "PROPAGATE_HTTP_HEADER": int(config.propagate == "http-header"),
+        "PROPAGATE_TCP_OPTION": int("tcp-option" in config.propagate),
+        "PROPAGATE_HTTP_HEADER": int("http-header" in config.propagate),
         "TRACE_SQLITE": int(config.sqlite),
         "MAX_FLOWS": min(config.max_connections, MAX_FLOWS),
     }

@@ -123,12 +123,11 @@ int http_header_callbacks(struct bpf_sock_ops *ops)
 
 	if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
 		connects(socket);
-	} else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && connecting.lookup(&socket)) {
-		connecting.delete(&socket);
-		/* Where there is no room for it, its requests carry nothing. */
+	} else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && is_connected(socket)) {
 		int result = header_sockets.sock_hash_update(ops, &socket, BPF_NOEXIST);
 
-		(void)result;
+		if (result)
+			count(COUNT_HEADERLESS_SOCKETS);
 	}
 	return 1;
 }

@@ -54,8 +54,8 @@ static __always_inline bool take_arrived(u64 socket, u32 sequence, u32 moved, st
 	return false;
 }
 
-static __always_inline void request_received(struct sock *sk, u64 socket, struct flow *flow,
-					     const struct scratch *scratch, u32 length, u32 sequence, u32 moved)
+static __always_inline void request_received(struct sock *sk, u64 socket, struct flow *flow, struct scratch *scratch,
+					     u32 length, u32 sequence, u32 moved)
 {
 	struct context context = {};
 	struct work work = {};
@@ -132,21 +132,28 @@ static __always_inline void received(struct sock *sk, void *msg, u32 moved)
 	request_received(sk, socket, flow, scratch, payload.length, sequence_of(sk, moved, false), moved);
 }
 
-/* A request is sent; gives whether there is a context that it could carry. */
-static __always_inline bool request_sent(struct sock *sk, u64 socket, struct flow *flow, struct stamp *stamp)
+/* For what a request is sent: it becomes the flow's context, for the response to go on with, whatever the request carries. */
+static __always_inline void take_work(struct flow *flow)
 {
 	struct worker worker = worker_now();
 	struct work *work = is_doubtful(&worker) ? NULL : works.lookup(&worker);
+
+	if (flow->is_opened)
+		flow->is_opened = 0;
+	else if (work)
+		flow->context = work->context;
+	else
+		__builtin_memset(&flow->context, 0, sizeof(flow->context));
+}
+
+/* A request is sent; gives whether there is a context that it could carry. */
+static __always_inline bool request_sent(struct sock *sk, u64 socket, struct flow *flow, struct stamp *stamp)
+{
 	struct near_key key = {};
 	u64 span_id = random_id();
 
-	if (flow->is_opened) {
-		flow->is_opened = 0;
-		stamp->context = flow->context;
-	} else if (work) {
-		stamp->context = flow->context = work->context;
-	} else {
-		__builtin_memset(&flow->context, 0, sizeof(flow->context));
+	stamp->context = flow->context;
+	if (!(stamp->context.trace_id[0] | stamp->context.trace_id[1])) {
 		stamp->context.trace_id[0] = random_id();
 		stamp->context.trace_id[1] = random_id();
 	}
@@ -196,6 +203,7 @@ static __always_inline void sends(struct sock *sk, void *msg, u64 size)
 	flow->turn = FLOW_EGRESS;
 	if (scratch && turn == FLOW_NEW && is_encrypted(scratch))
 		flow->is_opaque = 1;
+	take_work(flow);
 	stamp.sequence = read_u32((void *)sk + OFFSETOF_tcp_sock__write_seq);
 	if (length > HEAD_BYTES)
 		length = HEAD_BYTES;

@@ -110,10 +110,8 @@ int tcp_option_callbacks(struct bpf_sock_ops *ops)
 	if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
 		connects(socket);
 	} else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-		if (connecting.lookup(&socket)) {
-			connecting.delete(&socket);
+		if (is_connected(socket))
 			set_callbacks(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-		}
 	} else if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
 		set_callbacks(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG);
 	} else if (what == BPF_SOCK_OPS_HDR_OPT_LEN_CB) {

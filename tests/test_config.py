@@ -159,3 +159,24 @@ def test_bad_value(flags, told):
 def test_bad_variable():
     with pytest.raises(ConfigError, match="setting ring_kb: Expected `int`, got `str`"):
         load(flags={}, environment={"ZEROSPAN_RING_KB": "many"})
+
+
+def test_contexts_are_propagated_in_one_way_or_in_both(file):
+    path = file("propagate: [tcp-option, http-header]\nselect: {exe: [shop]}\n")
+    assert load(flags={}, environment={}, path=path).propagate == ("tcp-option", "http-header")
+    config = load(flags={"propagate": ["http-header"]}, environment={}, path=path)
+    assert config.propagate == ("http-header",)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("propagate: [b3]\nselect: {exe: [shop]}\n", "'b3' is not tcp-option or http-header"),
+        ("propagate: [tcp-option]\n", "needs to be told for which processes"),
+        ("propagate_for: {exe: [shop]}\n", "propagate does not say how"),
+        ("propagate: tcp-option\nselect: {exe: [shop]}\n", "setting propagate: Expected `array`"),
+    ],
+)
+def test_what_is_wrong_with_how_contexts_are_propagated(file, text, told):
+    with pytest.raises(ConfigError, match=told):
+        load(flags={}, environment={}, path=file(text))

@@ -16,6 +16,8 @@ struct context {
 
 struct scratch {
 	u8 bytes[SCRATCH_BYTES];
+	u32 found; /* what the loop of find_traceparent() comes to, see read_anew() */
+	u32 limit; /* how many bytes it looks at */
 };
 
 /* Where a request's beginning is looked at, one per CPU. Written before it is read, by whoever uses it. */
@@ -55,42 +57,43 @@ static __always_inline u32 digit_at(const struct scratch *scratch, u32 at)
 	return is_number * number + is_letter * (letter + 10) + (1 - is_number - is_letter) * 16;
 }
 
-/* 16 digits as the 8 bytes that they stand for; 0 if one of them is none. */
-static __always_inline u64 id_at(const struct scratch *scratch, u32 at)
+/* 16 digits as the 8 bytes that they stand for. `wrong` becomes other than 0 if one of them is none. */
+static __always_inline u64 id_at(const struct scratch *scratch, u32 at, u32 *wrong)
 {
 	u64 value = 0;
-	u32 wrong = 0;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 16; i++) {
 		u32 digit = digit_at(scratch, at + i);
 
-		wrong |= digit & 16;
+		*wrong |= digit & 16;
 		value = value << 4 | (digit & 15);
 	}
-	hide(wrong);
-	return wrong ? 0 : __builtin_bswap64(value);
+	return __builtin_bswap64(value);
 }
 
 /* `at` is behind the colon of a traceparent header. A malformed one counts as none. */
 static __always_inline bool read_traceparent(const struct scratch *scratch, u32 at, struct context *context)
 {
-	u32 flags;
+	u32 flags, wrong;
 
-	if (byte_at(scratch, at) == ' ')
-		at++;
+	at += byte_at(scratch, at) == ' ';
 	/* Version ff is forbidden; what a later version adds comes behind. */
-	if (digit_at(scratch, at) > 15 || digit_at(scratch, at + 1) > 15 ||
-	    (byte_at(scratch, at) == 'f' && byte_at(scratch, at + 1) == 'f'))
+	wrong = (digit_at(scratch, at) | digit_at(scratch, at + 1)) & 16;
+	if (byte_at(scratch, at) == 'f' && byte_at(scratch, at + 1) == 'f')
 		return false;
 	if (byte_at(scratch, at + 2) != '-' || byte_at(scratch, at + 35) != '-' || byte_at(scratch, at + 52) != '-')
 		return false;
-	context->trace_id[0] = id_at(scratch, at + 3);
-	context->trace_id[1] = id_at(scratch, at + 19);
-	context->span_id = id_at(scratch, at + 36);
+	context->trace_id[0] = id_at(scratch, at + 3, &wrong);
+	context->trace_id[1] = id_at(scratch, at + 19, &wrong);
+	context->span_id = id_at(scratch, at + 36, &wrong);
 	flags = digit_at(scratch, at + 54);
-	if (!(context->trace_id[0] | context->trace_id[1]) || !context->span_id || flags > 15)
+	wrong |= (digit_at(scratch, at + 53) | flags) & 16;
+	hide(wrong);
+	if (wrong || !(context->trace_id[0] | context->trace_id[1]) || !context->span_id) {
+		context->span_id = 0; /* the caller may make a trace of its own, whose span has no parent */
 		return false;
+	}
 	context->decision = flags & 1 ? DECISION_SAMPLED : DECISION_NOT_SAMPLED;
 	context->is_remote = 1;
 	return true;
@@ -113,16 +116,17 @@ static __always_inline u64 traceparent_differs(const struct scratch *scratch, u3
  * Eight bytes at a time, with as few branches as can be: each is one more way for the verifier. Lines have a name, a
  * colon and an end, 4 bytes at the least, so two of them may end in 8 bytes.
  */
-static __always_inline u32 find_traceparent(const struct scratch *scratch, u32 length)
+static __always_inline u32 find_traceparent(struct scratch *scratch, u32 length)
 {
-	u32 found = 0;
-
+	scratch->found = 0;
+	scratch->limit = length;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < HEAD_BYTES; i += 8) {
 		u64 word, ends, below, differs;
 		u32 behind;
 
-		if (i >= length)
+		read_anew();
+		if (i >= scratch->limit)
 			break;
 		word = *(u64 *)(scratch->bytes + i) ^ 0x0a0a0a0a0a0a0a0aULL;
 		ends = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
@@ -130,23 +134,23 @@ static __always_inline u32 find_traceparent(const struct scratch *scratch, u32 l
 			continue;
 		below = (ends & -ends) - 1;
 		behind = i + (((below & 0x0101010101010101ULL) * 0x0101010101010101ULL) >> 56);
-		found = behind;
+		scratch->found = behind + 12;
 		differs = traceparent_differs(scratch, behind);
 		ends &= ends - 1;
 		if (!differs)
 			break;
-		found = 0;
+		scratch->found = 0;
 		if (!ends)
 			continue;
 		below = (ends & -ends) - 1;
 		behind = i + (((below & 0x0101010101010101ULL) * 0x0101010101010101ULL) >> 56);
-		found = behind;
+		scratch->found = behind + 12;
 		if (!traceparent_differs(scratch, behind))
 			break;
-		found = 0;
+		scratch->found = 0;
 	}
-	hide(found);
-	return found ? found + 12 : 0;
+	read_anew();
+	return scratch->found;
 }
 
 /* Where the bytes begin that a call is about to send; 0 if they are not in user memory. */

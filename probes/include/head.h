@@ -59,9 +59,6 @@ static __always_inline bool read_line(struct head *head, const struct scratch *s
 	return head->size;
 }
 
-/* What of a loop's condition is read from memory anew each time: so nothing is known of it behind the loop. */
-#define read_anew() asm volatile("" ::: "memory")
-
 /* Look at `length` bytes of a request's beginning. NULL never, but for the verifier. */
 static __always_inline struct head *read_head(const struct scratch *scratch, u32 length)
 {

@@ -117,6 +117,7 @@ enum counter {
 	COUNT_UNREADABLE_BYTES, /* payloads that could not be read from user memory */
 	COUNT_SEGMENTS_BEYOND, /* calls with more segments than are followed */
 	COUNT_BULK_CALLS, /* calls that only moved counters, being past the capture budget */
+	COUNT_HEADERLESS_SOCKETS, /* sockets of chosen processes that found no room in `header_sockets` */
 	COUNT_MAX,
 };
 

@@ -34,6 +34,10 @@ struct task_struct;
  */
 #define hide(value) asm volatile("" : "+r"(value))
 
+/* What is kept in memory is read from there again behind this. What a loop comes to is kept in a map's value and not in a
+ * variable: the verifier follows what each value of a variable leads to, and of what it reads from a map it knows none. */
+#define read_anew() asm volatile("" ::: "memory")
+
 /*
  * Not by the names that bcc knows them under: for each of those it looks up in all of /proc/kallsyms whether this kernel
  * has them, for every call anew, which took half of the time of compiling. They came with Linux 5.5.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * How a request departs with its context, by either way: has_context() looks whether it has one already, depart() has it take
+ * How a request departs with its context, by either way or both: has_context() looks whether it has one already, depart() has it take
  * the one that it was given.
  */
 #ifndef ZEROSPAN_REQUEST_H
@@ -41,7 +41,7 @@ static __always_inline bool has_room(void *sk, u64 size)
 	return room > 3 * (s32)size + 4096;
 }
 
-static __always_inline bool has_context(struct flow *flow, const struct scratch *scratch, u32 length, bool is_first,
+static __always_inline bool has_context(struct flow *flow, struct scratch *scratch, u32 length, bool is_first,
 					u32 sequence)
 {
 	struct head *head = read_head(scratch, length);
@@ -53,8 +53,8 @@ static __always_inline bool has_context(struct flow *flow, const struct scratch 
 }
 
 /* The request gets a header, if that is sure not to harm it. `scratch` is NULL if nothing is known of it. */
-static __always_inline void depart(void *sk, u64 socket, u64 size, const struct scratch *scratch,
-				   const struct stamp *stamp)
+static __always_inline void insert_header(void *sk, u64 socket, u64 size, const struct scratch *scratch,
+					  struct stamp *stamp)
 {
 	u32 zero = 0;
 	struct head *head = heads.lookup(&zero);
@@ -75,18 +75,26 @@ static __always_inline void depart(void *sk, u64 socket, u64 size, const struct 
 
 #else
 
-static __always_inline bool has_context(struct flow *flow, const struct scratch *scratch, u32 length, bool is_first,
+static __always_inline bool has_context(struct flow *flow, struct scratch *scratch, u32 length, bool is_first,
 					u32 sequence)
 {
 	return find_traceparent(scratch, length);
 }
 
-static __always_inline void depart(void *sk, u64 socket, u64 size, const struct scratch *scratch,
-				   const struct stamp *stamp)
+static __always_inline void insert_header(void *sk, u64 socket, u64 size, const struct scratch *scratch,
+					  struct stamp *stamp)
 {
-	departing.update(&socket, stamp);
 }
 
 #endif
+
+/* By each of the ways that were asked for. */
+static __always_inline void depart(void *sk, u64 socket, u64 size, const struct scratch *scratch, struct stamp *stamp)
+{
+#if PROPAGATE_TCP_OPTION
+	departing.update(&socket, stamp);
+#endif
+	insert_header(sk, socket, size, scratch, stamp);
+}
 
 #endif

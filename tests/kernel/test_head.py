@@ -22,6 +22,7 @@ HARNESS = r"""
 #include <string.h>
 typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64;
 #define hide(value) asm volatile("" : "+r"(value))
+#define read_anew() asm volatile("" ::: "memory")
 #define SCRATCH_BYTES 2048
 #define HEAD_BYTES 1024
 #define BPF_PERCPU_ARRAY(name, V, size) \

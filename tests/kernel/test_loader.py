@@ -98,6 +98,22 @@ def test_what_puts_headers_in_is_loaded_only_where_it_is_asked_for(monkeypatch):
     }
 
 
+@needs_btf
+def test_both_ways_are_those_of_each(monkeypatch):
+    hooks(monkeypatch, trampolines=True, kprobes=True)
+    option, header, both = (
+        {(p.function, p.hooks) for p in plan({**SETTINGS, "PROPAGATE": 1, **ways}).programs}
+        for ways in (
+            {"PROPAGATE_TCP_OPTION": 1},
+            {"PROPAGATE_HTTP_HEADER": 1},
+            {"PROPAGATE_TCP_OPTION": 1, "PROPAGATE_HTTP_HEADER": 1},
+        )
+    )
+    assert both == option | header
+    assert ("tcp_option_callbacks", ("sock_ops:/sys/fs/cgroup",)) in both
+    assert ("http_header_callbacks", ("sock_ops:/sys/fs/cgroup",)) in both
+
+
 def test_propagation_needs_trampolines(monkeypatch):
     hooks(monkeypatch, trampolines=False, kprobes=True)
     with pytest.raises(KernelError, match="propagated only where the kernel has BPF trampolines"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ READY_S: Final = 180.0
 """Start; the promise is 20 s (`Agent.ready_s`)."""
 STOP_S: Final = 30.0
 """End; the promise is 2 s (`Finished.stop_s`)."""
+
+_VERIFIED: Final = re.compile(r"^verified_insns:\s+(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Agent:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def verified(self) -> list[int]:
+        """How many instructions the kernel's verifier went through for each of its programs; it gives up beyond a million."""
+        told = [path.read_text() for path in Path(f"/proc/{self.pid}/fdinfo").iterdir()]
+        return [int(found[1]) for found in map(_VERIFIED.search, told) if found]
 
     def spans(self) -> list[ExportedSpan]:
         """Give what it has exported so far."""

@@ -46,7 +46,8 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int, address: str) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections there."""
     try:
         socket.create_connection((address, port), timeout=5).close()
     except OSError:
@@ -108,7 +109,7 @@ class Servers:
         def is_up() -> bool:
             if process.poll() is not None:
                 raise AssertionError(f"{argv[0]} ended: {log.read_text(errors='replace')[-2000:]}")
-            return _answers(port, address)
+            return answers(port, address)
 
         wait_until(is_up, deadline_s=deadline_s, what=f"{argv[0]} answers on port {port}")
         return server

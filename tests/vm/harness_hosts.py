@@ -78,7 +78,11 @@ def run_hosts(scratch: Path) -> dict[str, Host]:
     return {
         side: Host(
             json.loads((scratch / side / "report.json").read_text()),
-            load_spans(scratch / side / "spans-0.jsonl"),
+            [
+                span
+                for exported in sorted((scratch / side).glob("spans-*.jsonl"))
+                for span in load_spans(exported)
+            ],
         )
         for side in HOSTS
     }

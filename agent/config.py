@@ -111,6 +111,9 @@ class Config:
     """Captured of what comes from a server, per turn."""
     shutdown_s: float = 1.5
     """What exporters get to deliver the rest at the end."""
+    nice: int = -10
+    """Scheduling priority, as nice(1) has it. With the same as everybody's, many busy processes leave too little of the CPU to
+    read the ring buffer in time."""
     kprobes: bool = False
     """Use kprobes even where the kernel has trampolines."""
     log_level: str = "INFO"
@@ -204,7 +207,7 @@ def _readable(message: str) -> str:
     return f"setting {found.group(2)}: {found.group(1)}" if found else message
 
 
-def _check(config: Config) -> None:
+def _check(config: Config) -> None:  # noqa: C901  (one setting after the other)
     ring = config.ring_kb
     if not 64 <= ring <= 1 << 20 or ring & (ring - 1):
         raise ConfigError(f"setting ring_kb: {ring} is not a power of two from 64 to 1048576")
@@ -222,6 +225,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"setting store_hours: {config.store_hours} is not from 0 to 8784")
     if not 0 <= config.shutdown_s <= 60:
         raise ConfigError(f"setting shutdown_s: {config.shutdown_s} is not from 0 to 60")
+    if not -20 <= config.nice <= 19:
+        raise ConfigError(f"setting nice: {config.nice} is not from -20 to 19")
     if config.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise ConfigError(
             f"setting log_level: {config.log_level!r} is none of debug, info, warning, error"

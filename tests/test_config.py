@@ -145,6 +145,7 @@ def test_missing_file(tmp_path):
         ({"store_hours": 0}, "setting store_hours: 0.0 is not from 0 to 8784"),
         ({"shutdown_s": -1}, "setting shutdown_s: -1.0 is not from 0 to 60"),
         ({"shutdown_s": float("nan")}, "setting shutdown_s: nan is not from 0 to 60"),
+        ({"nice": 20}, "setting nice: 20 is not from -20 to 19"),
         ({"log_level": "loud"}, "setting log_level: 'loud' is none of debug"),
         ({"select": {"port": [0]}}, "port 0 is not from 1 to 65535"),
         ({"exclude": {"port": [65536]}}, "port 65536 is not from 1 to 65535"),

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
+from agent.priority import give_up_priority
 from agent.receive.channel import Channel
 from agent.receive.intake import Intake
 from agent.receive.settings import ReceiveSettings
@@ -56,6 +57,7 @@ def main() -> None:
     logging.basicConfig(
         level="INFO", format="%(levelname)s receive: %(message)s", stream=sys.stderr
     )
+    give_up_priority()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which ends this
     try:
         serve(ReceiveSettings.from_json(sys.stdin.readline()))

@@ -11,6 +11,7 @@ import sys
 import threading
 
 from agent.errors import AgentError
+from agent.priority import give_up_priority
 from agent.web.server import serve
 from agent.web.settings import WebSettings
 
@@ -18,6 +19,7 @@ from agent.web.settings import WebSettings
 def main() -> None:
     """Serve until the agent ends."""
     logging.basicConfig(level="INFO", format="%(levelname)s web: %(message)s", stream=sys.stderr)
+    give_up_priority()
     settings = WebSettings.from_json(sys.stdin.readline())
 
     def end_with_the_agent() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 MAX_TEMPLATES: Final = 200
 """Default bound of a service's templates: more than span names are useful for, and what peers settled on."""
@@ -89,7 +89,7 @@ class _Ambiguous:
 class Routes:
     """The templates of one service."""
 
-    __slots__ = ("_numbered", "_root", "_shapes", "count", "counts", "limit", "renames")
+    __slots__ = ("_numbered", "_root", "_shapes", "count", "counts", "kept", "limit", "renames")
 
     def __init__(self, *, limit: int = MAX_TEMPLATES, counts: Counter[str] | None = None) -> None:
         self.limit = limit
@@ -99,6 +99,8 @@ class Routes:
         """routes_full: paths that got no template because there are too many, or because they are too deep."""
         self.renames = 0
         """How often templates changed that had been given before."""
+        self.kept: dict[bytes, dict[Any, Any]] = {}
+        """By `numbered`: what the users of templates keep for all paths of the same route (`kept_for`)."""
         self._root = _Node()
         self._shapes: dict[bytes, str | _Ambiguous] = {}
         self._numbered: dict[bytes, str] = {}
@@ -126,6 +128,24 @@ class Routes:
             is_wild = kind == ID or name in node.collapsed
             node = node.wildcards.get(name) if is_wild else node.children.get(segment)
         return None if node is None else node.template
+
+    def kept_for(self, number: bytes, template: str) -> dict[Any, Any] | None:
+        """Where one may keep what is the same for all paths that are `numbered` so, one of which has this template; None if
+        there may be other templates among them. It is forgotten when templates change.
+        """
+        kept = self.kept.get(number)
+        if kept is not None:
+            return kept
+        segments, names = number.split(b"/"), template.split("/")
+        if len(segments) != len(names) or not all(
+            segment in (b"", b"0") or (segment.isalpha() and name not in (ID, FILE))
+            for segment, name in zip(segments, names, strict=True)
+        ):
+            return None
+        if len(self.kept) >= MAX_SHAPES:
+            self.kept.clear()
+        kept = self.kept[number] = {}
+        return kept
 
     def _learn(self, path: bytes) -> str | None:
         """The slow way: walk the tree, which grows, and remember the shape."""
@@ -189,6 +209,7 @@ class Routes:
     def _rename(self) -> None:
         """After a collapse: templates get their new text and are counted again."""
         self._shapes.clear()
+        self.kept.clear()
         self._numbered.clear()
         self.renames += 1
         self.count = 0
@@ -236,6 +257,16 @@ class Routes:
         if len(self._shapes) >= MAX_SHAPES:
             self._shapes.clear()
         self._shapes[shape] = known
+
+
+def numbered(path: bytes) -> bytes:
+    """The path with a 0 for up to 8 digits in a row, so that numbers of different lengths look alike.
+
+    Segments of nothing but digits are values, whatever their length, so paths of which all other segments are words have the
+    same template if they look alike.
+    """
+    shape = path.translate(DIGITS_COLLAPSED)
+    return shape.replace(b"00", b"0").replace(b"00", b"0").replace(b"00", b"0")
 
 
 def _segments(path: bytes) -> list[bytes]:

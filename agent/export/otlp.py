@@ -21,6 +21,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from agent import __version__
+from agent.spans.span import SpanKind
 from agent.spans.wire import (
     EVENT_ATTRIBUTE,
     LINK_ATTRIBUTE,
@@ -28,7 +29,6 @@ from agent.spans.wire import (
     SPAN_ATTRIBUTE,
     TABLE_SIZE,
     VARINTS,
-    Encoded,
     attributes,
     field,
     utf8,
@@ -87,15 +87,10 @@ def _span(span: Span) -> bytes:
             b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id, b"\x22\x08", parent_id,
             b"\x39", span.start_unix_ns, b"\x41", span.end_unix_ns, b"\x85\x01", flags,
         )  # fmt: skip
-    pieces = [ids, _name_and_kind(span.name, span.kind)]
-    for block in span.attributes:
-        if isinstance(block, Encoded):
-            pieces.append(block)
-            continue
-        wire = block.wire
-        if wire is None:
-            wire = block.wire = attributes(block.items, SPAN_ATTRIBUTE)
-        pieces.append(wire)
+    kind = span.kind
+    names = _NAMES[kind]
+    pieces = [ids, names.get(span.name) or _name_and_kind(names, span.name, kind)]
+    pieces += [block.wire or _block(block) for block in span.attributes]
     if span.status or span.status_message:
         pieces.append(_status(span.status, span.status_message))
     if span.trace_state:
@@ -105,6 +100,12 @@ def _span(span: Span) -> bytes:
     if span.links:
         pieces.extend(_link(link) for link in span.links)
     return b"".join(pieces)
+
+
+def _block(block: Attributes) -> bytes:
+    """A shared block, for the first time."""
+    wire = block.wire = attributes(block.items, SPAN_ATTRIBUTE)
+    return wire
 
 
 def _event(event: SpanEvent) -> bytes:
@@ -135,10 +136,17 @@ def _scope() -> bytes:
     return field(b"\x0a", name + version)
 
 
-# Names are of low cardinality, but the cap of route templates is per service: 4096 of both cost about 0.5 MiB.
-@functools.lru_cache(maxsize=4096)
-def _name_and_kind(name: str, kind: int) -> bytes:
-    return field(b"\x2a", utf8(name)) + b"\x30" + varint(kind)
+_MAX_NAMES: Final = 4096
+"""Names are of low cardinality, but the cap of route templates is per service. Of each kind; 0.5 MiB."""
+_NAMES: Final[tuple[dict[str, bytes], ...]] = tuple({} for _ in range(max(SpanKind) + 1))
+"""By kind and name. Kinds as a part of a key would be hashed by Python code."""
+
+
+def _name_and_kind(names: dict[str, bytes], name: str, kind: int) -> bytes:
+    if len(names) >= _MAX_NAMES:
+        names.clear()
+    made = names[name] = field(b"\x2a", utf8(name)) + b"\x30" + varint(kind)
+    return made
 
 
 @functools.lru_cache(maxsize=512)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.export.otlp import IS_REMOTE, KNOWS_IS_REMOTE, SAMPLED, SCOPE_NAME
-from agent.spans.span import Attributes
 from agent.spans.wire import INT64_MAX, INT64_MIN, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from agent.spans.span import Block, Link, Resource, Span, SpanEvent, Value
+    from agent.spans.span import Attributes, Link, Resource, Span, SpanEvent, Value
 
 Json = dict[str, object]
 
@@ -77,13 +76,11 @@ def _span(span: Span) -> str:
     return text + "}"
 
 
-def _block_text(block: Block) -> str:
+def _block_text(block: Attributes) -> str:
     """The attributes of a block, without brackets; kept with those that spans share."""
-    text: str | None = getattr(block, "text", None)
+    text = block.text
     if text is None:
-        text = _dumps(_attributes(block.items))[1:-1]
-        if isinstance(block, Attributes):
-            block.text = text
+        text = block.text = _dumps(_attributes(block.items))[1:-1]
     return text
 
 

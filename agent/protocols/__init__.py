@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.protocols.pairing import Exchange
-    from agent.spans.span import Block, SpanKind
+    from agent.spans.span import Attributes, SpanKind
     from agent.stream import Stream
 
 T = TypeVar("T")
@@ -55,13 +55,15 @@ class Role(enum.IntEnum):
     CLIENT = 2
 
 
-@dataclass(slots=True)
+# Without slots, so that defaults are the class's: the hot path sets only what differs.
+@dataclass
 class Description:
     """What a protocol knows of an exchange; addresses, times, kind and resource are added for all in one place."""
 
     name: str
     """Span name, of low cardinality."""
-    attributes: tuple[Block, ...]
+    attributes: tuple[Attributes, ...]
+    """Blocks that other spans share, as a rule."""
     error_type: str | None = None
     """error.type, where the exchange failed; the span's status is ERROR exactly then."""
     status_message: str = ""
@@ -69,6 +71,8 @@ class Description:
     """Where it is not that of the role: PRODUCER, CONSUMER."""
     links: tuple[tuple[bytes, bytes], ...] = ()
     """Other spans that it has to do with: a trace's id and a span's."""
+    own: bytes = b""
+    """Further attributes, which no other span has, encoded by the tables of `agent.spans.wire`."""
 
 
 @dataclass(slots=True)

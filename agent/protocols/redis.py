@@ -48,7 +48,6 @@ from agent.spans import semconv
 from agent.spans.span import Attributes
 
 if TYPE_CHECKING:
-    from agent.spans.span import Block
     from agent.stream import Read, Stream
 
 CAPTURE: Final = 16 * 1024
@@ -289,10 +288,10 @@ def _described_batch(
         return _described(batch.shapes[0] if batch.shapes else (), error, None, server)
     shared = asked(batch.shapes, error, batch.is_partial)
     own = outcome(size, reply.failures if reply is not None else 0)
-    blocks: tuple[Block, ...] = (shared, own)
+    blocks: tuple[Attributes, ...] = (shared,)
     if server[1]:
         blocks += server_at(*server).attributes
-    return Description(str(shared.items[1][1]), blocks, error or None)
+    return Description(str(shared.items[1][1]), blocks, error or None, own=own)
 
 
 @lru_cache(MAX_BLOCKS)

@@ -29,7 +29,7 @@ from agent.protocols.redis_messages import (
 )
 from agent.spans import semconv
 from agent.spans.span import Attributes
-from agent.spans.wire import Encoded, Integers
+from agent.spans.wire import Integers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,9 +130,9 @@ def size_of(batch: Batch, reply: Reply | None) -> int:
     return reply.count
 
 
-def outcome(size: int, failures: int) -> Encoded:
-    """What only one batch has."""
-    return Encoded((_SIZE[size] if size else b"") + (_FAILURES[failures] if failures else b""))
+def outcome(size: int, failures: int) -> bytes:
+    """What only one batch has, encoded."""
+    return (_SIZE[size] if size else b"") + (_FAILURES[failures] if failures else b"")
 
 
 @lru_cache(MAX_BLOCKS)

@@ -2,8 +2,8 @@
 
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto
 
-Blocks that many spans share are `Attributes`, encoded once. What only one span has (times, sizes, paths) is encoded at
-once, as `Encoded`, from tables per key: that takes a quarter of what a tuple of pairs takes that is encoded later.
+Blocks that many spans share are encoded once. What only one span has (times, sizes, paths) is encoded at once, from tables
+per key: that takes a quarter of what a tuple of pairs takes that is encoded later.
 
 The tables and memos are functions of their arguments alone, and bounded.
 """
@@ -31,28 +31,19 @@ pack_double = struct.Struct("<d").pack
 _unpack_double = struct.Struct("<d").unpack_from
 
 
-class Encoded(bytes):
-    """A block of attributes, as encoded Span.attributes fields: made by the tables below, of strings, int and float."""
-
-    __slots__ = ()
-
-    @property
-    def items(self) -> tuple[tuple[str, Value], ...]:
-        """As in `Attributes`, for whoever wants to read them."""
-        found: list[tuple[str, Value]] = []
-        at = 0
-        while at < len(self):
-            size, at = _read_varint(self, at + 1)
-            end = at + size
-            size, at = _read_varint(self, at + 1)
-            name = self[at : at + size].decode()
-            _, at = _read_varint(self, at + size + 1)
-            found.append((name, _read_value(self, at)))
-            at = end
-        return tuple(found)
-
-    def __repr__(self) -> str:
-        return f"Encoded({dict(self.items)!r})"
+def read(encoded: bytes) -> tuple[tuple[str, Value], ...]:
+    """Encoded Span.attributes fields that the tables below made, of strings, int and float: names and values."""
+    found: list[tuple[str, Value]] = []
+    at = 0
+    while at < len(encoded):
+        size, at = _read_varint(encoded, at + 1)
+        end = at + size
+        size, at = _read_varint(encoded, at + 1)
+        name = encoded[at : at + size].decode()
+        _, at = _read_varint(encoded, at + size + 1)
+        found.append((name, _read_value(encoded, at)))
+        at = end
+    return tuple(found)
 
 
 class Strings(dict[int, bytes]):

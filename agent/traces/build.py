@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from agent.protocols import Description, Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.spans import semconv
-from agent.spans.span import Attributes, Block, Link, Span, SpanKind, Status, Value
-from agent.spans.wire import Encoded, Integers, double, pack_double
+from agent.spans.span import Attributes, Link, Span, SpanKind, Status, Value, encoded
+from agent.spans.wire import SPAN_ATTRIBUTE, Integers, attributes, double, pack_double
 
 if TYPE_CHECKING:
     from agent.redaction import Policy
@@ -23,7 +23,9 @@ _KIND_CLIENT = SpanKind.CLIENT
 _KIND_SERVER = SpanKind.SERVER
 _UNSET = Status.UNSET
 _ERROR = Status.ERROR
+_new = object.__new__
 _TIME_TO_FIRST_BYTE = double(semconv.TIME_TO_FIRST_BYTE)
+_PEER_PORT = Integers(semconv.NETWORK_PEER_PORT)
 _CONNECTION_REQUESTS = Integers(semconv.CONNECTION_REQUESTS)
 _CONNECTION_SETUP_TIME = double(semconv.CONNECTION_SETUP_TIME)
 
@@ -41,56 +43,57 @@ class Builder:
     def __init__(self, unix_offset_ns: int, policy: Policy | None = None) -> None:
         self.unix_offset_ns = unix_offset_ns
         self._policy = policy
-        self._judged: dict[Block, Attributes] = {}
+        self._judged: dict[Attributes, Attributes] = {}
         """Blocks are shared, and what a policy makes of one depends on nothing else."""
 
-    def build(self, exchange: Exchange) -> Span:
+    def build(self, exchange: Exchange) -> Span:  # noqa: C901  # the hot path
         """The span of an exchange whose trace is settled."""
         connection = exchange.connection
         description = _describe(exchange)
         network = connection.network
         if network is None:
             network = connection.network = describe_network(connection)
-        remote = exchange.remote
-        parent = exchange.parent
-        own = _provenance(exchange.rule, exchange.failure)
+        peer, own = network
+        own += description.own
         start_ns, first_byte_ns, end_ns = exchange.start_ns, exchange.first_byte_ns, exchange.end_ns
         ordinal = exchange.ordinal
-        more = b""
         if first_byte_ns:
-            more = _TIME_TO_FIRST_BYTE + pack_double((first_byte_ns - start_ns) / 1e9)
+            own += _TIME_TO_FIRST_BYTE + pack_double((first_byte_ns - start_ns) / 1e9)
         if ordinal:
-            more += _CONNECTION_REQUESTS[ordinal]
+            own += _CONNECTION_REQUESTS[ordinal]
             opened_ns = connection.opened_ns
             if ordinal == 1 and start_ns >= opened_ns > 0:
-                more += _CONNECTION_SETUP_TIME + pack_double((start_ns - opened_ns) / 1e9)
-        blocks = (*description.attributes, *network, own, Encoded(more))
+                own += _CONNECTION_SETUP_TIME + pack_double((start_ns - opened_ns) / 1e9)
+        provenance = _provenance(exchange.rule, exchange.failure)
+        blocks = (*description.attributes, peer, provenance, encoded(own))
         error = description.error_type
         if error is not None:
             blocks += (_error(error),)
         if self._policy is not None:
             blocks = self._redacted(blocks)
         offset = self.unix_offset_ns
-        span = Span(
-            exchange.trace_id,
-            exchange.span_id,
-            parent.span_id
-            if parent is not None
-            else remote.span_id
-            if remote is not None
-            else None,
-            description.name,
-            description.kind or (_KIND_CLIENT if exchange.role is _ROLE_CLIENT else _KIND_SERVER),
-            start_ns + offset,
-            (end_ns if end_ns > start_ns else start_ns) + offset,
-            _UNSET if error is None else _ERROR,
-            description.status_message,
-            blocks,
-            connection.process.resource,
-            parent is None and remote is not None,
-            True,  # noqa: FBT003  (by position: keywords cost 0.2 µs here)
-            remote.trace_state if remote is not None else "",
+        # Not by its constructor: 2.4 µs against 0.8.
+        span = _new(Span)
+        span.trace_id = exchange.trace_id
+        span.span_id = exchange.span_id
+        span.parent_id = None
+        if exchange.parent is not None:
+            span.parent_id = exchange.parent.span_id
+        elif exchange.remote is not None:
+            span.parent_id = exchange.remote.span_id
+            span.is_parent_remote = True
+        if exchange.remote is not None:
+            span.trace_state = exchange.remote.trace_state
+        span.name = description.name
+        span.kind = description.kind or (
+            _KIND_CLIENT if exchange.role is _ROLE_CLIENT else _KIND_SERVER
         )
+        span.start_unix_ns = start_ns + offset
+        span.end_unix_ns = (end_ns if end_ns > start_ns else start_ns) + offset
+        span.status = _UNSET if error is None else _ERROR
+        span.status_message = description.status_message
+        span.attributes = blocks
+        span.resource = connection.process.resource
         late_for = exchange.link
         if late_for is not None:
             span.links = (Link(late_for.trace_id, late_for.span_id),)
@@ -98,7 +101,7 @@ class Builder:
             span.links += tuple(Link(*other) for other in description.links)
         return span
 
-    def _redacted(self, blocks: tuple[Block, ...]) -> tuple[Attributes, ...]:
+    def _redacted(self, blocks: tuple[Attributes, ...]) -> tuple[Attributes, ...]:
         """The blocks as the rules let them leave."""
         assert self._policy is not None
         judged, kept = self._judged, []
@@ -132,18 +135,20 @@ def _describe(exchange: Exchange) -> Description:
     return description
 
 
-def describe_network(connection: Any) -> tuple[Attributes, ...]:
-    """What all spans of a connection say of it (semantic conventions, network attributes)."""
+def describe_network(connection: Any) -> tuple[Attributes, bytes]:
+    """What all spans of a connection say of it (semantic conventions, network attributes): what those of other connections
+    say, too, as a block, and what only they say, encoded.
+    """
     if connection.family == AF_UNIX:
-        return _UNIX
-    peer = _peer(connection.remote_address, connection.transport, connection.is_server)
-    items: tuple[tuple[str, Value], ...] = ((semconv.NETWORK_PEER_PORT, connection.remote_port),)
+        return _UNIX, b""
+    own = _PEER_PORT[connection.remote_port]
     if not connection.is_server and connection.transport == "tcp":
-        items += ((semconv.CONNECTION_ID, f"{connection.socket:x}"),)
-    return peer, Attributes(items)
+        items = ((semconv.CONNECTION_ID, f"{connection.socket:x}"),)
+        own += attributes(items, SPAN_ATTRIBUTE)
+    return _peer(connection.remote_address, connection.transport, connection.is_server), own
 
 
-_UNIX = (Attributes(((semconv.NETWORK_TRANSPORT, "unix"),)),)
+_UNIX = Attributes(((semconv.NETWORK_TRANSPORT, "unix"),))
 
 
 @lru_cache(4096)

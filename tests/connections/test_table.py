@@ -62,14 +62,11 @@ def test_a_request_and_its_response_are_a_span(host):
             ),
             Attributes(
                 (
-                    ("url.path", "/orders/7"),
-                    ("http.request.size", 58),
-                    ("http.response.body.size", 2),
-                    ("http.response.size", 44),
+                    ("server.address", "shop"),
+                    ("server.port", 80),
+                    ("user_agent.original", "curl/8"),
                 )
             ),
-            Attributes((("server.address", "shop"), ("server.port", 80))),
-            Attributes((("user_agent.original", "curl/8"),)),
             Attributes(
                 (
                     ("network.transport", "tcp"),
@@ -78,10 +75,18 @@ def test_a_request_and_its_response_are_a_span(host):
                     ("client.address", "10.0.0.9"),
                 )
             ),
-            Attributes((("network.peer.port", 40000),)),
             Attributes((("zerospan.parent.rule", "none"),)),
-            # From the request's first byte to the beginning of the call that sent the response.
-            Attributes((("zerospan.time_to_first_byte", 0.005001),)),
+            Attributes(
+                (
+                    ("network.peer.port", 40000),
+                    ("url.path", "/orders/7"),
+                    ("http.request.size", 58),
+                    ("http.response.body.size", 2),
+                    ("http.response.size", 44),
+                    # From the request's first byte to the beginning of the call that sent the response.
+                    ("zerospan.time_to_first_byte", 0.005001),
+                )
+            ),
         ),
         resource=span.resource,
     )

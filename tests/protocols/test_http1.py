@@ -12,6 +12,7 @@ from agent.protocols.http1 import MAX_EMPTY, Http1
 from agent.protocols.http1_head import MAX_HEAD, MAX_TARGET, Framing, Request, Response
 from agent.protocols.http1_shortcut import Http1Shortcut
 from agent.protocols.pairing import Exchange
+from agent.routes import Routes
 from agent.stream import EndOfStream
 from tests.wire import Piece, Reading, Result, Sample, bytewise, read, three_ways, whole
 
@@ -620,5 +621,5 @@ class TestHostileInput:
 
 def test_describe_is_that_of_http():
     exchange = Exchange(Http1, Role.CLIENT, request("BREW", b"*"), 1)
-    exchange.connection = type("Connection", (), {"is_tls": False})
+    exchange.connection = type("Connection", (), {"is_tls": False, "routes": Routes()})
     assert Http1.describe(exchange).name == "HTTP"

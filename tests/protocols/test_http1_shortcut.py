@@ -19,6 +19,10 @@ FIELDS = st.sampled_from(
         b"Host : c\r\n",
         b"User-Agent: x y\r\n",
         b"user-agent:\r\n",
+        b"User-Agent : z\r\n",
+        b"uber-trace-id: 1:2:0:1\r\n",
+        b"a\r\n",
+        b"\r\n",
         b" folded\r\n",
         b"\tfolded: x\r\n",
         b"traceparent: 00-1\r\n",
@@ -109,7 +113,14 @@ class TestQuickPath:
                 assert quick == only(result, quick.size)
 
     @pytest.mark.parametrize(
-        "data", [GET, b"POST /x HTTP/1.1\r\nTraceparent: 1\r\nContent-Length: 2\r\n\r\nhi"]
+        "data",
+        [
+            GET,
+            b"POST /x HTTP/1.1\r\nTraceparent: 1\r\nContent-Length: 2\r\n\r\nhi",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\ntraceparent: 1\r\ntracestate: a=b\r\nX-Request-Id: 5\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nhost: a\r\nuber-trace-id: 1:2:0:1\r\nuser-agent: b\r\nb3: 0\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHOST: a\r\nX-B3-TraceId: 1\r\nx-datadog-trace-id: 2\r\nX-Amzn-Trace-Id: x\r\n\r\n",
+        ],
     )
     def test_common_requests_are_taken(self, data):
         assert Http1Shortcut().request(data) == only(one_request(data), len(data))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from agent.spans.span import Attributes, Resource, Span, SpanKind, Status
+from agent.spans.span import Attributes, Resource, Span, SpanKind, Status, encoded
+from agent.spans.wire import SPAN_ATTRIBUTE, attributes
 
 
 def test_blocks_of_equal_content_are_equal():
@@ -20,6 +21,14 @@ def test_encoded_form_does_not_count():
     one, two = Attributes([("a", 1)]), Attributes([("a", 1)])
     one.wire = b"..."
     assert one == two
+
+
+def test_a_block_that_came_encoded_is_read():
+    items = (("a", 1), ("b", "x"))
+    block = encoded(attributes(items, SPAN_ATTRIBUTE))
+    assert block.items == items
+    assert block == Attributes(items)
+    assert hash(block) == hash(Attributes(items))
 
 
 def test_resources_are_compared_by_identity():

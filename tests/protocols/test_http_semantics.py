@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import redaction
@@ -228,6 +228,57 @@ _SEGMENTS = st.one_of(
     st.text("abcX019-_.~%@;=:", max_size=30).map(str.encode),
     st.binary(max_size=16).map(lambda part: part.replace(b"?", b"").replace(b"/", b"")),
 )
+
+
+class Forgetful(Routes):
+    """Keeps nothing for whoever uses templates."""
+
+    __slots__ = ()
+
+    def kept_for(self, number, template):
+        super().kept_for(number, template)
+        return None
+
+
+# Few words, so that paths look alike, and more of them than a position has literals.
+_ALIKE = st.one_of(
+    st.sampled_from([b"", b"a", b"b", b"v1", b"v2", b"x.js", b"*"]),
+    st.integers(0, 10**10).map(lambda number: b"%d" % number),
+    st.text("abcdefgh", min_size=2, max_size=2).map(str.encode),
+    _SEGMENTS,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(_ALIKE, min_size=1, max_size=3).map(lambda parts: b"/" + b"/".join(parts)),
+            st.sampled_from([b"", b"?a=1"]),
+            st.sampled_from([Role.SERVER, Role.CLIENT]),
+            st.sampled_from(["GET", "POST", "M-X"]),
+            st.sampled_from([200, 404, 500]),
+            st.booleans(),
+        ),
+        max_size=120,
+    ),
+    st.sampled_from([3, 200]),
+)
+def test_what_is_kept_for_paths_that_look_alike_is_what_they_would_be_told(asked, limit):
+    keeps, forgets = Routes(limit=limit), Forgetful(limit=limit)
+    for path, query, role, method, status, is_tls in asked:
+        kept, anew = (
+            describe(
+                exchange(
+                    role,
+                    get(path + query, method),
+                    Response(status, "1.1"),
+                    connection=Connection(is_tls, routes),
+                )
+            )
+            for routes in (keeps, forgets)
+        )
+        assert (kept.name, kept.error_type, flat(kept)) == (anew.name, anew.error_type, flat(anew))
 
 
 @given(st.lists(_SEGMENTS, min_size=1, max_size=5))

@@ -161,7 +161,7 @@ class Redis(Protocol):
             found = _described(shape, error, _is_hit(reply) if reply is not None else None, server)
         if failure is None or failure is _AGENT_EXIT:
             return found
-        return Description(found.name, found.attributes, failure.value)
+        return Description(found.name, found.attributes, failure.value, own=found.own)
 
     @staticmethod
     def is_end_sure(response: Reply) -> bool:

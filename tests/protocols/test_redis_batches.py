@@ -14,6 +14,7 @@ from agent.protocols.redis_batches import (
     together,
 )
 from agent.protocols.redis_messages import Command, Kind, Reply
+from agent.spans.wire import read
 
 
 def command(*words: bytes, **more) -> Command:
@@ -94,9 +95,9 @@ def test_a_text_has_a_bound():
 
 
 def test_outcome():
-    assert outcome(16, 0).items == (("db.operation.batch.size", 16),)
-    assert outcome(16, 2).items[1] == ("zerospan.db.batch.failures", 2)
-    assert outcome(0, 0).items == ()
+    assert read(outcome(16, 0)) == (("db.operation.batch.size", 16),)
+    assert read(outcome(16, 2))[1] == ("zerospan.db.batch.failures", 2)
+    assert read(outcome(0, 0)) == ()
 
 
 def test_replies():

@@ -82,7 +82,7 @@ class Redis(Protocol):
         title="Redis, RESP2 and RESP3",
         captured="command, patterns of its keys, kind of the reply, an error's code, whether a read hit; commands that are sent together as one span, with how many they are and how many of them failed",
         omitted="values; what follows AUTH, HELLO and other commands with passwords; pushes; streams after MONITOR and PSYNC; connections that begin with an inline command",
-        tested="Redis 7.0 with redis-cli, redis-py 8 (both versions of the protocol) and redis-benchmark, pipelines of 16, also in the kernel's sight",
+        tested="Redis 7.0 with redis-cli, redis-py 8 (both versions of the protocol) and redis-benchmark, pipelines of 16, as a proxy recorded them; redis-benchmark also in the kernel's sight (6.1)",
     )
     shortcut = RedisShortcut
     capture = CAPTURE

@@ -391,7 +391,6 @@ def test_as_many_commands_as_redis_counted(servers: Servers, agents: Agents) -> 
     print(f"{counted.total()} commands, {len(finished.spans)} spans, {lasted:.1f} s of load")
     print(json.dumps(finished.ledger))
     assert losses(finished.ledger) == {}
-    assert finished.ledger["limits"] == {}
     seen = {kind: commands(finished.spans, kind, redis.port) for kind in (CLIENT, SERVER)}
     names = Counter(span.name for span in finished.spans if span.kind == CLIENT)
     assert seen == dict.fromkeys((CLIENT, SERVER), counted.total()), (names, counted)

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.vm.harness_agent import Agents
+from tests.vm.harness_agent import Agent, Agents
 from tests.vm.harness_guest import SERVERS, Servers, free_port, wait_until
 from tests.vm.harness_spans import ExportedSpan
 from tests.vm.harness_tracing import CLIENT, SERVER
@@ -358,6 +358,24 @@ def commands(spans: list[ExportedSpan], kind: int, port: int) -> int:
     )
 
 
+def talked(redis: Redis, agent: Agent) -> dict[str, int]:
+    """Let redis-py talk, with its many commands when zerospan knows what its connection speaks."""
+    words = (sys.executable, SERVERS / "redis_clients.py", redis.port)
+    with subprocess.Popen(
+        [str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "ready\n"
+        wait_until(
+            lambda: '"MULTI SET"' in Path(agent.exported).read_text(),
+            deadline_s=90,
+            what="the transaction's span",
+        )
+        told, _ = client.communicate("go\n", timeout=250)
+    assert client.returncode == 0
+    return json.loads(told)
+
+
 def test_as_many_commands_as_redis_counted(servers: Servers, agents: Agents) -> None:
     redis = Redis(servers)
     agent = agents.run()
@@ -379,12 +397,7 @@ def test_as_many_commands_as_redis_counted(servers: Servers, agents: Agents) -> 
         lasted = time.monotonic() - began
         if lasted >= float(LOAD_S or 0):
             break
-    script = SERVERS / "redis_clients.py"
-    told = json.loads(
-        subprocess.run(
-            [sys.executable, script, str(redis.port)], capture_output=True, check=True, timeout=250
-        ).stdout
-    )
+    told = talked(redis, agent)
     counted = redis.counted()
     counted.subtract(before)
     finished = agent.stop()

@@ -1,4 +1,7 @@
-"""redis-py: pipelines as it sends them, transactions, errors in them, more than fits into one call or record. Prints what it did as JSON."""
+"""redis-py: pipelines as it sends them, transactions, errors in them, many commands.
+
+Prints `ready`, waits for a line, and then prints what it did as JSON.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ def main() -> None:
         for command in (("GET", "cart:1"), ("INCR", "list"), ("GET", "list"), ("GET", "cart:none")):
             pipe.execute_command(*command)
         answers = pipe.execute(raise_on_error=False)
+    # What comes now is more than is captured of a connection of which nothing is known yet.
+    print("ready", flush=True)
+    sys.stdin.readline()
     with client.pipeline(transaction=False) as pipe:
         for number in range(300):
             pipe.set(f"order:{number}", VALUE)

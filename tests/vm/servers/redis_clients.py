@@ -34,7 +34,7 @@ def main() -> None:
             pipe.set(f"order:{number}", VALUE)
         pipe.execute()
     with client.pipeline(transaction=False) as pipe:
-        for number in range(300):
+        for number in range(150):
             pipe.get(f"order:{number}")
         pipe.execute()
     failures = sum(isinstance(answer, redis.ResponseError) for answer in answers)

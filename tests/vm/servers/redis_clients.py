@@ -30,11 +30,11 @@ def main() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     with client.pipeline(transaction=False) as pipe:
-        for number in range(300):
+        for number in range(120):
             pipe.set(f"order:{number}", VALUE)
         pipe.execute()
     with client.pipeline(transaction=False) as pipe:
-        for number in range(150):
+        for number in range(120):
             pipe.get(f"order:{number}")
         pipe.execute()
     failures = sum(isinstance(answer, redis.ResponseError) for answer in answers)

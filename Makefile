@@ -40,7 +40,7 @@ vm: setup
 # Both kernels, unless one is named.
 accuracy:
 	@deploy/setup.sh accuracy
-	$(PYTHON) -m tests.accuracy $(if $(filter-out file,$(origin KERNEL)),--kernel $(KERNEL)) $(if $(ONLY),--only $(ONLY))
+	$(PYTHON) -m tests.accuracy $(if $(filter-out file,$(origin KERNEL)),--kernel $(KERNEL)) $(if $(ONLY),--only $(ONLY)) $(if $(REQUESTS),--requests $(REQUESTS))
 
 bench: bench-fast
 	$(PYTHON) -m bench.vm

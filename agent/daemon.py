@@ -196,14 +196,18 @@ class Daemon:
     def _loop(self, side: KernelSide) -> None:
         next_chores = next_progress = time.monotonic()
         timeout = IDLE_S
+        moved: list[bytes] = []
         while not self._stopping:
             side.wait(timeout)
             timeout = BUSY_S if self._drain(side) else IDLE_S
             now = time.monotonic()
             if now >= next_progress:
                 next_progress = now + PROGRESS_S
+                # As it was the last time: the records of all that had moved by then have been drained since. Told at once, bytes
+                # whose record is still in the ring would pass for bytes of which there is none.
+                self._replay(moved)
                 waiting = [c.socket for c in self._pipeline.connections.waiting()]
-                self._replay(side.progress(waiting))
+                moved = list(side.progress(waiting))
             self._pipeline.now_ns = time.monotonic_ns()
             self._pipeline.settle()
             if now >= next_chores:

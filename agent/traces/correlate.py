@@ -203,6 +203,8 @@ class Correlator:
             return
         if origin is not None and origin[4] == CAUSE_LOOP:
             self._loops.answers(exchange, origin[0])
+        if exchange.job is not None and tid != exchange.thread:
+            exchange.job = exchange.given = None
         owner = exchange.parent
         if owner is not None and not owner.end_ns:
             self._work[tid] = owner
@@ -326,13 +328,13 @@ class Correlator:
             return None, REFUSED_BACKLOG
         if kind == CAUSE_TASK:
             # Tasks are told apart, so what it does after the response is surely done for the same request.
-            tasks = self._served.one_of_two(socket, turn)
+            tasks = self._served.recent(socket, turn)
             return tasks, RULE_TASK if tasks is not None else REFUSED_TASK
         work = None
         if kind == CAUSE_WOKEN:
             work = self._served.last(socket, turn)
         elif kind == CAUSE_CREATED:
-            work = self._served.one_of_two(socket, turn)
+            work = self._served.recent(socket, turn)
         is_woken = kind == CAUSE_WOKEN or cause & CAUSE_PASSED
         if work is None or (is_woken and not self._overlaps.was_alone(work, tgid)):
             # Of a woken one: it may have taken another job than the one that it was woken for.
@@ -346,9 +348,7 @@ class Correlator:
 
     def _take_job(self, exchange: Exchange, tgid: int, origin: Origin) -> None:
         """A call is a part of a job, whose end may tell more than its beginning."""
-        _, job, socket, turn, _ = origin
-        exchange.job = (tgid, job)
-        exchange.given = self._served.one_of_two(socket, turn)
+        exchange.job, exchange.given = (tgid, origin[1]), self._served.recent(origin[2], origin[3])
         self.has_jobs = True
 
     def _find_owner(self, exchange: Exchange, tid: int, origin: Origin | None) -> None:
@@ -358,7 +358,8 @@ class Correlator:
         opener, connection.opener = connection.opener, None
         if origin is not None and origin[4] and not runtime.uses_goroutines:
             exchange.parent, exchange.rule = self._handed(origin, connection.tgid)
-            if runtime.reuses_threads and origin[4] & CAUSE_USED:
+            given = exchange.parent
+            if runtime.reuses_threads and (origin[4] & CAUSE_USED or (given and given.end_ns)):
                 exchange.parent, exchange.rule = None, REFUSED_HANDOFF
             elif origin[1]:
                 self._take_job(exchange, connection.tgid, origin)

@@ -14,6 +14,9 @@ request that has no job of its own.
 A thread that was made for a request and is gone after its calls was made for nothing else. The kernel side tells of such exits
 where the thread was woken in between, so that it may have belonged to a pool.
 
+Where a call is answered to another thread than the one that made it, that one goes on with it: the job that made the
+call tells nothing.
+
 A job that nobody waits for has no end that could be seen, and passes for a part of the next one. So where more than a few of
 a worker's jobs are claimed by nobody, claims are believed only of the request for which it was woken, too.
 """

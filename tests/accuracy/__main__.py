@@ -1,6 +1,6 @@
 """On the host: boot a guest per kernel, measure in it, score, print the table, keep it as JSON and Markdown.
 
-    python -m tests.accuracy [--kernel 6.12] [--only go,node]
+    python -m tests.accuracy [--kernel 6.12] [--only go,node] [--requests 1024]
 
 What was measured is kept in .cache/accuracy/KERNEL.json; a run of some services replaces those alone.
 """
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from deploy.guest import CHECKOUT, SERIES, Guest, GuestError, Machine
 from tests.accuracy.build import BUILT, build
-from tests.accuracy.cases import SHAPES, edges_of
+from tests.accuracy.cases import CONCURRENCIES, REQUESTS, SHAPES, edges_of
 from tests.accuracy.inside import LEDGER, MEASURED, SPANS, Measured
 from tests.accuracy.report import as_json, from_json, markdown, terminal
 from tests.accuracy.runtimes import RUNTIMES, Runtime, is_here, select
@@ -39,6 +39,10 @@ def main() -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kernel", choices=SERIES, action="append")
     parser.add_argument("--only", default="", help="services, by the beginning of their names")
+    most = max(CONCURRENCIES)
+    parser.add_argument(
+        "--requests", type=int, default=REQUESTS[most], help=f"of a cell with {most} at once"
+    )
     arguments = parser.parse_args()
     try:
         chosen = select(arguments.only)
@@ -54,7 +58,7 @@ def main() -> int:
         compileall.compile_dir(CHECKOUT / name, quiet=1)
     status = 0
     for series in arguments.kernel or SERIES:
-        trouble = run(series, chosen)
+        trouble = run(series, chosen, arguments.requests)
         if trouble:
             print(f"accuracy: {trouble}", file=sys.stderr)
             status = 1
@@ -63,11 +67,12 @@ def main() -> int:
     return status
 
 
-def run(series: str, chosen: list[Runtime]) -> str:
+def run(series: str, chosen: list[Runtime], requests: int) -> str:
     """Measure on one kernel; tell what was wrong, if anything."""
     with tempfile.TemporaryDirectory(prefix="zerospan-accuracy-") as temporary:
         scratch = Path(temporary)
-        trouble = _measure(series, [runtime.name for runtime in chosen], scratch)
+        names = [runtime.name for runtime in chosen]
+        trouble = _measure(series, ["--requests", str(requests), *names], scratch)
         measured = _measurements(scratch)
         cells = _score(measured, scratch)
         ledger = scratch / LEDGER
@@ -96,10 +101,10 @@ def run(series: str, chosen: list[Runtime]) -> str:
     return trouble
 
 
-def _measure(series: str, names: list[str], scratch: Path) -> str:
+def _measure(series: str, arguments: list[str], scratch: Path) -> str:
     """Run the guest; tell what was wrong, if anything."""
     machine = Machine(series=series, scratch=scratch, memory="4G")
-    command = [sys.executable, "-m", "tests.accuracy.inside", *names]
+    command = [sys.executable, "-m", "tests.accuracy.inside", *arguments]
     print(f"Booting a guest with kernel {series}.", flush=True)
     shown, last = 0, time.monotonic()
     with (
@@ -131,6 +136,7 @@ def _score(lines: list[dict[str, Any]], scratch: Path) -> list[Cell]:
     path = scratch / SPANS
     text = path.read_text() if path.exists() else ""
     spans = Spans(spans_of(text[: text.rfind("\n") + 1].splitlines()))
+    inside = {runtime.name: runtime.inside for runtime in RUNTIMES}
     cells = []
     for line in lines:
         if line["trouble"] or not (scratch / f"{line['runtime']}.log").exists():
@@ -139,7 +145,7 @@ def _score(lines: list[dict[str, Any]], scratch: Path) -> list[Cell]:
         cells.append(
             judge(
                 spans,
-                edges_of(SHAPES[measured.shape], measured.answered),
+                edges_of(SHAPES[measured.shape], measured.answered, inside[measured.runtime]),
                 runtime=measured.runtime,
                 shape=measured.shape,
                 concurrency=measured.concurrency,

@@ -56,20 +56,33 @@ class Shape:
     through: str = ""
     """The shape that a second service is asked for, which then asks the backend."""
 
-    def edges(self, number: int) -> Edges:
-        """Give the edges of one request."""
+    def edges(self, number: int, inside: str = "") -> Edges:
+        """Give the edges of one request. `inside`: what a proxy that is a part of the service puts before paths."""
         asked = Key(SERVER, f"/{self.name}/{number}")
-        work, hops = [], [Edge(asked, None)]
+        work: list[Edge] = []
+        hops = [Edge(asked, None)]
+        if inside:
+            asked = _passed_on(asked, inside, work, hops)
         if self.through:
             path = f"/{self.through}/{number}"
             work.append(Edge(Key(CLIENT, path), asked))
             asked = Key(SERVER, path)
             hops.append(Edge(asked, Key(CLIENT, path)))
+            if inside:
+                asked = _passed_on(asked, inside, work, hops)
         for call in range(self.calls):
             path = f"/work/{number}/{call}"
             work.append(Edge(Key(CLIENT, path), asked))
             hops.append(Edge(Key(SERVER, path), Key(CLIENT, path)))
         return Edges(tuple(work), tuple(hops))
+
+
+def _passed_on(asked: Key, inside: str, work: list[Edge], hops: list[Edge]) -> Key:
+    """A proxy asks what is behind it for the same, under another path: add its edges, and give who works."""
+    path = inside + asked.path
+    work.append(Edge(Key(CLIENT, path), asked))
+    hops.append(Edge(Key(SERVER, path), Key(CLIENT, path)))
+    return Key(SERVER, path)
 
 
 SHAPES: Final = {
@@ -94,9 +107,9 @@ INNER: Final = "inner"
 """What the second service is asked for: as `kept`, or `pooled` where threads keep no connections."""
 
 
-def edges_of(shape: Shape, numbers: list[int]) -> Edges:
+def edges_of(shape: Shape, numbers: list[int], inside: str = "") -> Edges:
     """Give the edges of several requests."""
-    each = [shape.edges(number) for number in numbers]
+    each = [shape.edges(number, inside) for number in numbers]
     return Edges(
         tuple(edge for edges in each for edge in edges.work),
         tuple(edge for edges in each for edge in edges.hops),

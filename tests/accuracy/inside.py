@@ -3,7 +3,7 @@
 Leaves in SCRATCH: a line of JSON for each measurement (MEASURED), when it is done; after each service the exported spans
 (SPANS), then what the service had to say (NAME.log). Scoring is done elsewhere.
 
-    python -m tests.accuracy.inside NAME…
+    python -m tests.accuracy.inside [--requests 1024] NAME…
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -117,9 +118,14 @@ class Exported:
 
 
 def measure_all(
-    runtimes: list[Runtime], agent: Agent, backend: Server, directory: Path, scratch: Path
+    runtimes: list[Runtime],
+    counts: Mapping[int, int],
+    agent: Agent,
+    backend: Server,
+    directory: Path,
+    scratch: Path,
 ) -> None:
-    """Measure each service; leave the results as they come."""
+    """Measure each service; leave the results as they come. `counts`: requests of a cell, by concurrency."""
     exported = Exported(agent.exported, scratch / SPANS)
     first, wanted = FIRST_ID, 0
     for runtime in runtimes:
@@ -133,10 +139,10 @@ def measure_all(
                 continue
             for shape in map(SHAPES.__getitem__, runtime.shapes):
                 for concurrency in CONCURRENCIES:
-                    requests = REQUESTS[concurrency]
+                    requests = counts[concurrency]
                     measured = call(service, runtime, shape, concurrency, requests, first)
                     first += requests
-                    edges = edges_of(shape, measured.answered)
+                    edges = edges_of(shape, measured.answered, runtime.inside)
                     wanted += len(edges.work) + len(edges.hops)
                     _tell(scratch, measured)
             exported.wait(wanted)
@@ -156,15 +162,17 @@ def _tell(scratch: Path, measured: Measured) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
-    names = parser.parse_args().names
+    parser.add_argument("--requests", type=int, default=REQUESTS[max(CONCURRENCIES)])
+    arguments = parser.parse_args()
+    counts = {**REQUESTS, max(CONCURRENCIES): arguments.requests}
     scratch = Path(os.environ["SCRATCH"])
     with tempfile.TemporaryDirectory(dir="/dev/shm") as temporary:
         directory = Path(temporary)
         with Agents(directory) as agents, Servers(directory) as servers:
             agent = agents.run("--exclude-exe", str(BUILT / "caller"))
             backend = start_backend(servers)
-            chosen = [runtime for runtime in RUNTIMES if runtime.name in names]
-            measure_all(chosen, agent, backend, directory, scratch)
+            chosen = [runtime for runtime in RUNTIMES if runtime.name in arguments.names]
+            measure_all(chosen, counts, agent, backend, directory, scratch)
             finished = agent.stop()
             (scratch / LEDGER).write_text(json.dumps(finished.ledger))
 

@@ -45,6 +45,8 @@ class Runtime:
     behind: tuple[str, ...] = ()
     """A program that must run, too, and listens on the port `{inner}`."""
     behind_config: str = ""
+    inside: str = ""
+    """What it is asked for begins with this, so that its spans are told from those of the program before it."""
     needs: str = ""
     """A program, or the path of a package, that `deploy/setup.sh accuracy` brings."""
 
@@ -239,6 +241,7 @@ RUNTIMES: Final = (
         config="fastcgi.conf",
         behind=("php-fpm8.2", "-F", "-R", "-y", "{config}"),
         behind_config="php-fpm.conf",
+        inside="/php",
         needs="php-fpm8.2",
     ),
 )

@@ -59,3 +59,17 @@ def test_inner_shape_is_none_that_is_asked_for_from_outside() -> None:
 def test_who_finds_parents_does_not_look_at_the_truth(path: Path) -> None:
     text = path.read_text().lower()
     assert [word for word in ("x-request-id", ".target", "url_path", ".path") if word in text] == []
+
+
+def test_a_proxy_that_is_a_part_of_the_service() -> None:
+    edges = SHAPES["one"].edges(7, "/php")
+    asked, passed, call = Key(SERVER, "/one/7"), Key(CLIENT, "/php/one/7"), Key(CLIENT, "/work/7/0")
+    behind = Key(SERVER, "/php/one/7")
+    assert edges.work == (Edge(passed, asked), Edge(call, behind))
+    assert edges.hops == (
+        Edge(asked, None),
+        Edge(behind, passed),
+        Edge(Key(SERVER, "/work/7/0"), call),
+    )
+    every = edges_of(SHAPES["hops"], [7, 8], "/php")
+    assert len({edge.child for edge in every.work + every.hops}) == 2 * 9

@@ -23,6 +23,7 @@ from agent.traces.context_propagators import propagators
 from agent.traces.correlate import Correlator
 from agent.traces.held import HOLD_NS
 from agent.traces.sampler import remote_decision, sampler
+from agent.traces.served import KEPT
 from tests.scenario import (
     AF_UNIX,
     CLIENT,
@@ -518,6 +519,17 @@ def test_a_worker_that_answers_itself(host):
     assert family(play(host))["client /a"] == ("result", "server /1")
 
 
+def test_a_call_that_is_answered_to_another_thread(host):
+    """Whoever sent it may have the result of another one."""
+    fronts = fronts_of(host, 2)
+    back = host.connect(process=10, thread=20, port=50000)
+    back.sent(request("/a"), origin={**fronts[0].handed(WOKEN), "task_parent": JOB})
+    back.received(response(), thread=21)
+    fronts[1].sent(response(), origin=result(host, JOB))
+    fronts[0].sent(response(), origin=result(host, JOB + 7))
+    assert family(play(host))["client /a"] == ("refused:handoff", None)
+
+
 def test_where_one_request_alone_is_under_way_its_wake_is_believed(host):
     front = host.accept().received(request("/0"))
     work(host, "a", JOB, front.handed(WOKEN))
@@ -608,11 +620,14 @@ def test_a_thread_that_a_runtime_keeps_is_known_for_its_first_call_only(host):
     fronts = fronts_of(host, 2)
     work(host, "a", JOB, fronts[0].handed(CREATED))
     work(host, "b", JOB, fronts[0].handed(CREATED | USED))
+    told = fronts[0].handed(CREATED)
     for front in fronts:
         front.sent(response(), origin=result(host, JOB))
+    work(host, "c", JOB, told)
     found = family(play(host))
     assert found["client /a"] == ("created", "server /0")
     assert found["client /b"] == ("refused:handoff", None)
+    assert found["client /c"] == ("refused:handoff", None), "made for a request that is over"
 
 
 def test_a_call_waits_for_the_answer_and_what_hangs_on_it_waits_too(host):
@@ -712,11 +727,11 @@ def test_a_task_that_was_made_for_nothing_claims_nothing(host, requests):
     assert family(play(host))["client /b"] == ("refused:task", None)
 
 
-def test_a_request_before_the_last_two_is_forgotten(host):
+def test_a_request_before_the_last_ones_is_forgotten(host):
     front = host.accept().received(request("/a"))
     told = front.handed(TASK)
-    for path in ("/b", "/c"):
-        front.sent(response()).received(request(path))
+    for number in range(KEPT):
+        front.sent(response()).received(request(f"/{number}"))
     back = host.connect(process=10, port=50000, server=("10.9.9.9", 80))
     back.sent(request("/late"), origin=told).received(response())
     assert family(play(host))["client /late"] == ("refused:task", None)

@@ -6,7 +6,7 @@ from agent.protocols import Role
 from agent.protocols.http1 import Http1
 from agent.protocols.pairing import Exchange
 from agent.traces import served
-from agent.traces.served import Served
+from agent.traces.served import KEPT, Served
 
 
 class Place:
@@ -21,12 +21,14 @@ def request(found: Served, socket: int, turn: int) -> Exchange:
     return made
 
 
-def test_the_last_two_are_known():
+def test_the_last_ones_are_known():
     found = Served()
-    requests = {turn: request(found, 5, turn) for turn in (1, 3, 5)}
-    assert [found.last(5, turn) for turn in (1, 3, 5, 7)] == [None, None, requests[5], None]
-    assert [found.one_of_two(5, turn) for turn in (1, 3, 5)] == [None, requests[3], requests[5]]
-    assert found.last(6, 5) is found.one_of_two(6, 5) is None
+    turns = range(1, 2 * KEPT + 2, 2)
+    requests = [request(found, 5, turn) for turn in turns]
+    assert [found.last(5, turn) for turn in (1, turns[-2], turns[-1])] == [None, None, requests[-1]]
+    assert [found.recent(5, turn) for turn in turns] == [None, *requests[1:]]
+    assert found.recent(5, turns[-1] + 2) is found.recent(5, 4) is None
+    assert found.last(6, 5) is found.recent(6, 5) is None
 
 
 def test_requests_that_share_a_turn_are_not_told_apart():
@@ -34,8 +36,8 @@ def test_requests_that_share_a_turn_are_not_told_apart():
     first = request(found, 5, 1)
     for _ in range(2):
         request(found, 5, 3)
-    assert found.last(5, 3) is found.one_of_two(5, 3) is None
-    assert found.one_of_two(5, 1) is first
+    assert found.last(5, 3) is found.recent(5, 3) is None
+    assert found.recent(5, 1) is first
 
 
 def test_connections_are_bounded(monkeypatch):

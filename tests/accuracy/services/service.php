@@ -11,7 +11,7 @@ function ask(string $port, string $path, string $number): void
 	}
 }
 
-[, $shape, $number] = explode('/', $_SERVER['REQUEST_URI']);
+[, , $shape, $number] = explode('/', $_SERVER['REQUEST_URI']);
 $backend = $_SERVER['BACKEND'];
 switch ($shape) {
 case 'one':

@@ -9,9 +9,8 @@ For a client exchange:
 5. the trace context in the request, when nothing here explains it, or when it says more than 3 and 4 do.
 
 A thread works for the server exchange whose request it received last, until that exchange has its response. When it
-receives a response as a client, it works on for whoever made that request: so an event loop, which serves many, goes
-on with what its socket was for. A connection that work opened belongs to it until its first request is out: event
-loops connect in one turn and send in a later one.
+receives a response as a client, it works on for whoever made that request: so an event loop, which serves many, goes on with
+what its socket was for. A connection that work opened belongs to it until its first request is out: loops connect earlier.
 
 What a thread was handed is the kernel side's word (`struct origin` in probes/include/events.h): the connection and turn of
 the request that the other thread had received last. It counts before what the thread received as a client, and is over
@@ -24,9 +23,8 @@ Where that is not enough to tell, there is no parent, and `rule` says why:
   (`refused:handoff`), and no request alone has the result;
 - goroutines move between threads, so their thread says nothing: it goes by the goroutine (goroutines.py), where it is known;
 - a thread with several server exchanges under way is an event loop. nginx and Apache as proxies, which work for one
-  socket at a time, are taken at their word. In other programs a timer or a queue may have run since the last socket call, so nothing is
-  claimed (`refused:concurrent`). Of Node.js the kernel side tells in which callback a call is made (`callback`, `alone`,
-  `refused:loop`; loops.py).
+  socket at a time, are taken at their word. In other programs a timer or a queue may have run since the last socket call, so
+  nothing is claimed (`refused:concurrent`), but of Node.js, whose callbacks the kernel side tells (loops.py).
 
 Both ends of a connection name a request by the same key: the client's address and port and the request's first TCP
 sequence number (Unix sockets: the client's socket and the byte position). It holds through address translation and
@@ -370,8 +368,7 @@ class Correlator:
             return
         if runtime.uses_goroutines:
             owner = self._goroutines.owner(connection.tgid, origin) if origin is not None else None
-            exchange.parent = owner
-            exchange.rule = REFUSED_GOROUTINE if owner is None else RULE_GOROUTINE
+            exchange.parent, exchange.rule = owner, RULE_GOROUTINE if owner else REFUSED_GOROUTINE
             return
         self._find_owner_by_thread(exchange, tid)
 

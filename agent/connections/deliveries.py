@@ -110,7 +110,7 @@ def has_spans(data: bytes) -> bool:
         if data[3] == _DATA and size > _PREFIX:
             message = data[_FRAME_HEAD + _PREFIX :]
             return (
-                data[_FRAME_HEAD] == 0
+                data.startswith(b"\0", _FRAME_HEAD)
                 and _RESOURCE.match(message) is not None
                 and _SERVICE.search(message) is not None
                 and _SPAN.search(message) is not None

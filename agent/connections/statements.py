@@ -15,6 +15,7 @@ from agent.connections.connection import Connection
 from agent.protocols import Role
 from agent.protocols.pairing import Exchange, Failure
 from agent.protocols.sqlite import Outcome, Query, Sqlite, database_name
+from agent.spans.span import Attributes
 from agent.sql import split_comment
 
 if typing.TYPE_CHECKING:
@@ -30,6 +31,9 @@ MAX_RUNNING: Final = 4096
 """Statements under way; beyond, the oldest is given up. The kernel side follows 2048."""
 MAX_DATABASES: Final = 4096
 """Open databases whose names are known; beyond, the one that was opened first is forgotten."""
+
+NO_NETWORK: Final = (Attributes(()), b"")
+"""`Connection.network` of what has none."""
 
 Key = tuple[int, int]
 """Process, and address of the statement or of the database."""
@@ -82,7 +86,7 @@ class Statements:
             return
         connection = Connection(0, tgid, process)
         connection.role = Role.CLIENT
-        connection.network = ()
+        connection.network = NO_NETWORK
         text, carrier = split_comment(text)
         query = Query(text, self._databases.get((tgid, database), ""), carrier)
         exchange = Exchange(Sqlite, Role.CLIENT, query, start_ns)

@@ -138,6 +138,8 @@ class Http1Shortcut(Shortcut):
         # One split and a look at two bytes of each line: searches of the head for every name took twice as long, and so did a
         # regular expression.
         fields = data[line_end + 1 : head_size - 4]
+        if not fields and head_size != line_end + 3:
+            return None  # the head ended before
         for line in fields.split(b"\r\n") if fields else ():
             try:
                 what = _IN_REQUESTS[line[0]][line[3]]

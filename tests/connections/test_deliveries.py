@@ -249,3 +249,10 @@ def test_what_was_not_captured_ends_the_search(host: Host) -> None:
     socket.sent(BEGINNING + frame(0, bytes(100)), size=70_000)
     run = play(host)
     assert run.ledger.connections == {"opened": 1, "muted_unknown_protocol": 1}
+
+
+@given(st.binary(max_size=40), st.integers(0, 60))
+def test_frames_that_are_cut_anywhere_tell_nothing(data, size):
+    head = size.to_bytes(3) + bytes((0, 0)) + bytes(4)
+    has_spans((head + data)[: 9 + size])
+    assert not has_spans(head)

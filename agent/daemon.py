@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent import __version__
 from agent.clock import unix_offset_ns
+from agent.config import DEFAULT_STORE
 from agent.counters import Ledger, Received
 from agent.errors import KernelError, TrialError
 from agent.export.batch import Exports
@@ -50,6 +51,7 @@ from agent.processes.selection import Selection, Selectors, Verdict
 from agent.processes.tasks import layout_of
 from agent.receive.receiver import Receiver
 from agent.redaction import Policy
+from agent.store.schema import names
 from agent.traces.context import Ids
 from agent.traces.context_propagators import propagators
 from agent.traces.sampler import sampler
@@ -132,6 +134,14 @@ class Daemon:
             reports_database_servers=config.database_servers,
             policy=Policy(config.redaction) if config.redaction.rules else None,
             own_ports=receive.ports if receive is not None else frozenset(),
+            own_stores=frozenset(
+                name
+                for path in (
+                    Path(DEFAULT_STORE),
+                    *(one.path for one in export if isinstance(one, Store)),
+                )
+                for name in names(path)
+            ),
         )
         store = next((one.name for one in export if isinstance(one, Store)), "")
         counts = Received()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agent.connections.datagrams import Datagrams
 from agent.connections.endpoint import Endpoints
 from agent.connections.names import Names
+from agent.connections.outcomes import Outcomes
 from agent.connections.statements import STAGES, Statements
 from agent.connections.table import Connections
 from agent.kernel.layout import enum, structs
@@ -137,6 +138,7 @@ class Pipeline:
         reports_database_servers: bool = True,
         policy: Policy | None = None,
         own_ports: frozenset[int] = frozenset(),
+        own_stores: frozenset[str] = frozenset(),
     ) -> None:
         self.ledger = ledger
         self.now_ns = 0
@@ -158,31 +160,14 @@ class Pipeline:
             one for one in protocols if one.delivers_spans is not AnyProtocol.delivers_spans
         )
         """Protocols by which spans may be delivered: the others need not be asked."""
+        outcomes = Outcomes(self._correlator, kernel, ledger)
+        outcomes.on_bug = self._report_bug
+        outcomes.on_delivery = processes.exports_itself
         self.connections = Connections(
-            protocols,
-            follower=self._correlator,
-            kernel=kernel,
-            ledger=ledger,
-            identify=self.party,
-            reports_database_servers=reports_database_servers,
+            protocols, outcomes, self.party, reports_database_servers=reports_database_servers
         )
-        self.connections.outcomes.on_bug = self._report_bug
-        self.connections.outcomes.on_delivery = processes.exports_itself
-        self.datagrams = Datagrams(
-            protocols,
-            follower=self._correlator,
-            kernel=kernel,
-            ledger=ledger,
-            identify=self.party,
-            finished=self.connections.finished,
-        )
-        self.statements = Statements(
-            follower=self._correlator,
-            kernel=kernel,
-            ledger=ledger,
-            identify=self.party,
-            finished=self.connections.finished,
-        )
+        self.datagrams = Datagrams(protocols, outcomes, self.party)
+        self.statements = Statements(outcomes, self.party, own_stores)
         self._reported: set[tuple[str, str]] = set()
         self._take_other = {
             _KINDS[f"EVENT_{name.upper()}"]: (

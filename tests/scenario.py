@@ -411,6 +411,7 @@ class Run:
         reports_database_servers: bool = True,
         policy: Policy | None = None,
         own_ports: frozenset[int] = frozenset(),
+        own_stores: frozenset[str] = frozenset(),
     ) -> None:
         self.outside = Outside()
         self.ledger = Ledger()
@@ -427,6 +428,7 @@ class Run:
             reports_database_servers=reports_database_servers,
             policy=policy,
             own_ports=own_ports,
+            own_stores=own_stores,
         )
 
     def take(self, records: Iterable[bytes]) -> Run:

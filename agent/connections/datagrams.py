@@ -11,18 +11,17 @@ a resolver's, it is asked for all.
 from __future__ import annotations
 
 import typing
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Any, Final
 
-from agent.connections.connection import EGRESS, INGRESS, Connection, learn_names
+from agent.connections.connection import EGRESS, INGRESS, Connection
 from agent.protocols import Role
 from agent.protocols.pairing import Exchange, Failure
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from agent.connections.interfaces import Follower, Kernel
-    from agent.counters import Ledger
+    from agent.connections.outcomes import Outcomes
     from agent.protocols import Protocol
 
 MAX_WAITING: Final = 16384
@@ -44,20 +43,16 @@ class Datagrams:
     def __init__(
         self,
         protocols: tuple[type[Protocol], ...],
-        *,
-        follower: Follower,
-        kernel: Kernel,
-        ledger: Ledger,
+        outcomes: Outcomes,
         identify: Callable[[int], Any],
-        finished: deque[Exchange],
     ) -> None:
-        """As `table.Connections`, whose `finished` is shared."""
+        """As `table.Connections`."""
         self._protocols = tuple(p for p in protocols if p.reads_datagrams)
-        self._follower = follower
-        self._kernel = kernel
-        self._ledger = ledger
+        self._outcomes = outcomes
+        self._follower = outcomes.follower
+        self._kernel = outcomes.kernel
+        self._ledger = outcomes.ledger
         self._identify = identify
-        self._finished = finished
         self._waiting: OrderedDict[Hashable, Exchange] = OrderedDict()
         """By socket, other end and the protocol's key; in order of their start."""
         self._known: OrderedDict[int, int] = OrderedDict()
@@ -92,7 +87,8 @@ class Datagrams:
         if before is not None:
             self._end(before, time_ns, Failure.TIMEOUT)
         elif len(self._waiting) >= MAX_WAITING:
-            self._abandon(self._waiting.popitem(last=False)[1])
+            oldest = self._waiting.popitem(last=False)[1]
+            self._outcomes.abandon(oldest, self._ledger.lost, "queries_full")
         connection = Connection(socket, tgid, process)
         connection.transport = "udp"
         connection.family = family
@@ -137,8 +133,7 @@ class Datagrams:
         """A process is not traced any more."""
         for key in [key for key, each in self._waiting.items() if each.connection.tgid == tgid]:
             exchange = self._waiting.pop(key)
-            self._ledger.filtered["process_excluded"] += 1
-            self._close(exchange, exchange.start_ns)
+            self._outcomes.abandon(exchange, self._ledger.filtered, "process_excluded")
 
     def finish(self, time_ns: int) -> None:
         """The agent stops: what is under way is told as far as it came."""
@@ -158,9 +153,7 @@ class Datagrams:
         exchange.first_byte_ns = time_ns
         if direction == INGRESS:
             self._follower.resumed(exchange, tid)
-            learn_names(exchange, self._ledger)
-        self._close(exchange, time_ns)
-        self._finished.append(exchange)
+        self._outcomes.ended(exchange, time_ns)
 
     def _want(self, socket: int) -> None:
         """Ask for all of a socket's datagrams when it goes on speaking a known protocol."""
@@ -174,13 +167,4 @@ class Datagrams:
 
     def _end(self, exchange: Exchange, time_ns: int, why: Failure | None) -> None:
         exchange.failure = why
-        self._close(exchange, time_ns)
-        self._finished.append(exchange)
-
-    def _abandon(self, exchange: Exchange) -> None:
-        self._ledger.lost["queries_full"] += 1
-        self._close(exchange, exchange.start_ns)
-
-    def _close(self, exchange: Exchange, time_ns: int) -> None:
-        exchange.end_ns = time_ns
-        self._follower.ended(exchange)
+        self._outcomes.ended(exchange, time_ns)

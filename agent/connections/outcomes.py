@@ -25,7 +25,7 @@ _CLIENT: Final = Role.CLIENT
 
 
 class Outcomes:
-    """See the module's text. Shared by all that handles connections."""
+    """See the module's text. Shared by all that makes exchanges."""
 
     def __init__(self, follower: Follower, kernel: Kernel, ledger: Ledger) -> None:
         self.follower = follower

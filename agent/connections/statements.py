@@ -8,7 +8,7 @@ statement, and its address is its name until it ends.
 from __future__ import annotations
 
 import typing
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Any, Final
 
 from agent.connections.connection import Connection
@@ -21,8 +21,7 @@ from agent.sql import split_comment
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.connections.interfaces import Follower, Kernel
-    from agent.counters import Ledger
+    from agent.connections.outcomes import Outcomes
 
 BEGUN, ENDED, DONE = 1, 2, 3
 """As in `enum statement_stage` of probes/include/events.h."""
@@ -44,19 +43,17 @@ class Statements:
 
     def __init__(
         self,
-        *,
-        follower: Follower,
-        kernel: Kernel,
-        ledger: Ledger,
+        outcomes: Outcomes,
         identify: Callable[[int], Any],
-        finished: deque[Exchange],
+        own_stores: frozenset[str] = frozenset(),
     ) -> None:
-        """As `table.Connections`, whose `finished` is shared."""
-        self._follower = follower
-        self._kernel = kernel
-        self._ledger = ledger
+        """As `table.Connections`. Of `own_stores`, by their names, nothing is told: who looks at traces makes no more of them."""
+        self._own_stores = own_stores
+        self._outcomes = outcomes
+        self._follower = outcomes.follower
+        self._kernel = outcomes.kernel
+        self._ledger = outcomes.ledger
         self._identify = identify
-        self._finished = finished
         self._running: OrderedDict[Key, Exchange] = OrderedDict()
         self._databases: OrderedDict[Key, str] = OrderedDict()
 
@@ -118,8 +115,7 @@ class Statements:
     def exclude(self, tgid: int) -> None:
         """A process is not traced any more."""
         for exchange in self._left(tgid):
-            self._ledger.filtered["process_excluded"] += 1
-            self._close(exchange, exchange.start_ns)
+            self._outcomes.abandon(exchange, self._ledger.filtered, "process_excluded")
 
     def finish(self, time_ns: int) -> None:
         """The agent stops: what is under way is told as far as it came."""
@@ -138,19 +134,18 @@ class Statements:
 
     def _end(self, exchange: Exchange, time_ns: int, outcome: Outcome) -> None:
         exchange.response = outcome
-        self._close(exchange, time_ns)
-        self._finished.append(exchange)
+        self._over(exchange, time_ns)
 
     def _fail(self, exchange: Exchange, time_ns: int, why: Failure) -> None:
         exchange.failure = why
-        self._close(exchange, time_ns)
-        self._finished.append(exchange)
+        self._over(exchange, time_ns)
+
+    def _over(self, exchange: Exchange, time_ns: int) -> None:
+        if exchange.request.database in self._own_stores:
+            self._outcomes.abandon(exchange, self._ledger.filtered, "own_store")
+        else:
+            self._outcomes.ended(exchange, time_ns)
 
     def _lose(self, exchange: Exchange, cause: str = "statement_end") -> None:
         """Its end was not told, or it is one too many."""
-        self._ledger.lost[cause] += 1
-        self._close(exchange, exchange.start_ns)
-
-    def _close(self, exchange: Exchange, time_ns: int) -> None:
-        exchange.end_ns = time_ns
-        self._follower.ended(exchange)
+        self._outcomes.abandon(exchange, self._ledger.lost, cause)

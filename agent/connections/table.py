@@ -22,15 +22,14 @@ from agent.connections.duplex import Duplex
 from agent.connections.endpoint import place
 from agent.connections.general import General
 from agent.connections.losses import Losses
-from agent.connections.outcomes import Outcomes
 from agent.protocols import Protocol, Role
 from agent.protocols.pairing import Exchange, Failure
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.connections.interfaces import Follower, Kernel
-    from agent.counters import Ledger
+    from agent.connections.outcomes import Outcomes
+
 
 MAX_CONNECTIONS: Final = 65536
 """Twice what the kernel side keeps by default; beyond, the one that was opened first is given up."""
@@ -56,19 +55,17 @@ class Connections:
     def __init__(
         self,
         protocols: tuple[type[Protocol], ...],
-        *,
-        follower: Follower,
-        kernel: Kernel,
-        ledger: Ledger,
+        outcomes: Outcomes,
         identify: Callable[[int], Any],
+        *,
         reports_database_servers: bool = True,
     ) -> None:
         """`identify` gives the process of a tgid, None if it is not to be traced."""
         self._identify = identify
-        self._follower = follower
-        self._kernel = kernel
-        self._ledger = ledger
-        self.outcomes = Outcomes(follower, kernel, ledger)
+        self.outcomes = outcomes
+        self._follower = outcomes.follower
+        self._kernel = outcomes.kernel
+        self._ledger = outcomes.ledger
         self._losses = Losses(self.outcomes)
         self._general = General(self.outcomes, self._losses)
         self._duplex = Duplex(self.outcomes)

@@ -84,6 +84,11 @@ CREATE TABLE runs (
 """
 
 
+def names(path: Path) -> tuple[str, str]:
+    """How a store's file is named by those who open it: to write, to read."""
+    return str(path), _uri(path)
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Open the store for writing, make it if there is none. StoreError if that cannot be.
 
@@ -122,10 +127,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         ) from None
     except OSError as error:
         raise StoreError(f"store {path}: {error.strerror}; try sudo") from error
-    quoted = urllib.parse.quote(str(path))
     try:
         connection = sqlite3.connect(
-            f"file:{quoted}?mode=ro",
+            f"{_uri(path)}?mode=ro",
             uri=True,
             timeout=BUSY_S,
             isolation_level=None,
@@ -180,3 +184,7 @@ def _reason(error: sqlite3.Error) -> str:
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
         return "it cannot be opened; it is its owner's alone, try sudo"
     return str(error)
+
+
+def _uri(path: Path) -> str:
+    return f"file:{urllib.parse.quote(str(path))}"

@@ -19,7 +19,8 @@ struct callback {
 
 /*
  * By tid, of threads that run a loop. Inserted when a callback is over for the first time, so that other threads of such a
- * process have none; changed by each receipt and at the end of each callback. LRU, since nobody tells when a thread is gone.
+ * process have none; changed by each receipt and at the end of each callback; deleted when the thread ends (process.c). LRU, so that
+ * without room the thread that has called back least lately goes, which begins anew.
  */
 BPF_TABLE("lru_hash", u32, struct callback, callbacks, 8192);
 

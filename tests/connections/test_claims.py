@@ -6,18 +6,12 @@ import pytest
 
 from agent.connections import claims
 from tests.scenario import (
-    Host,
     play,
     request,
     response,
 )
 
 OK = "server GET / -> 200, 2 bytes"
-
-
-@pytest.fixture
-def host() -> Host:
-    return Host()
 
 
 def test_joined_before_a_request(host):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agent.spans.span import Span
 from tests.protocols import mysql_bytes as my
 from tests.protocols import postgresql_bytes as pg
@@ -12,11 +10,6 @@ from tests.scenario import Host, Run, Socket, facts, play
 ASKED = pg.parse("SELECT * FROM users WHERE id = $1", "s1") + pg.SYNC
 AGAIN = pg.bind("s1", "", b"7") + pg.describe() + pg.execute() + pg.SYNC
 ANSWER = pg.BOUND + pg.results(b"7") + pg.ready()
-
-
-@pytest.fixture
-def host() -> Host:
-    return Host()
 
 
 def startup(socket: Socket) -> Socket:

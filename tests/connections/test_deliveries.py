@@ -186,11 +186,6 @@ def test_any_message(data: bytes, cut: int) -> None:
 # In the table of connections.
 
 
-@pytest.fixture
-def host() -> Host:
-    return Host()
-
-
 def test_who_delivers_spans_traces_itself(host: Host) -> None:
     """Whoever speaks first, and whatever was said before."""
     for number, speaks_first in enumerate((False, True)):

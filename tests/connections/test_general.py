@@ -8,7 +8,6 @@ from agent.connections import general, losses
 from agent.spans import semconv
 from tests.scenario import (
     INGRESS,
-    Host,
     facts,
     play,
     request,
@@ -17,11 +16,6 @@ from tests.scenario import (
 
 OK = "server GET / -> 200, 2 bytes"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture
-def host() -> Host:
-    return Host()
 
 
 def test_pipelined_requests_pair_in_order(host):

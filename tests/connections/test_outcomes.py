@@ -11,7 +11,6 @@ from agent.spans.span import Status
 from tests.scenario import (
     EGRESS,
     INGRESS,
-    Host,
     Run,
     play,
     request,
@@ -19,11 +18,6 @@ from tests.scenario import (
 )
 
 OK = "server GET / -> 200, 2 bytes"
-
-
-@pytest.fixture
-def host() -> Host:
-    return Host()
 
 
 def test_client_that_ends_its_direction_still_gets_its_response(host):

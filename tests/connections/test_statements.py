@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.connections import statements
 from agent.spans.span import Span
+from agent.store.schema import names
 from tests.scenario import EVENTS, KINDS, Host, Run, facts, play, request, response
 
 BEGUN, ENDED, DONE = statements.BEGUN, statements.ENDED, statements.DONE
@@ -253,3 +256,15 @@ def test_whatever_is_told_the_ledger_balances(records):
             host.exit(process)
     run = play(host)
     assert run.ledger.captured == len(run.spans) + run.ledger.lost.total()
+
+
+@pytest.mark.parametrize("name", [b"/var/own.db", b"file:/var/own.db?mode=ro"])
+def test_an_own_store_is_not_told_of(name):
+    host = Host().opens(name)
+    began = host.now_ns
+    host.statement(b"SELECT 1", stage=BEGUN, start_ns=began)
+    host.statement(b"", stage=ENDED, start_ns=began)
+    host.statement(b"PRAGMA user_version").opens(b"/var/other.db").statement(b"SELECT 2")
+    run = Run(own_stores=frozenset(names(Path("/var/own.db")))).take(host.records).finish()
+    assert [span.attribute("db.namespace") for span in run.spans] == ["/var/other.db"]
+    assert run.ledger.filtered == {"own_store": 2}

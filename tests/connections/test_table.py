@@ -14,7 +14,6 @@ from tests.scenario import (
     INGRESS,
     KINDS,
     SERVER,
-    Host,
     Run,
     facts,
     play,
@@ -24,11 +23,6 @@ from tests.scenario import (
 
 OK = "server GET / -> 200, 2 bytes"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture
-def host() -> Host:
-    return Host()
 
 
 def test_a_request_and_its_response_are_a_span(host):

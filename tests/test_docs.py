@@ -277,7 +277,8 @@ def test_ledger_that_is_shown_has_every_key() -> None:
         if key in ("exchanges", "spans") and isinstance(value, dict)
     }
     assert shown.keys() == Ledger().as_json().keys()
-    assert shown["exchanges"]["captured"] == sum(shown["spans"]["parents"].values())
+    filtered = sum(shown["exchanges"]["filtered"].values())
+    assert shown["exchanges"]["captured"] == sum(shown["spans"]["parents"].values()) + filtered
 
 
 # Traces, processes, probes.

@@ -50,7 +50,8 @@ def learn_names(exchange: Exchange, ledger: Ledger) -> None:
     """A client's exchange is over: it may have told addresses of hosts."""
     names = exchange.connection.process.names
     for address, name in exchange.protocol.names(exchange):
-        ledger.limits["names_forgotten"] += not names.learn(address, name)
+        if not names.learn(address, name):
+            ledger.limits["names_forgotten"] += 1
 
 
 class Connection:
